@@ -1,0 +1,5 @@
+"""Installation entry point; everything it needs is declared in pyproject.toml."""
+
+from setuptools import setup
+
+setup()
