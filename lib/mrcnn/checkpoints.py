@@ -1,0 +1,134 @@
+"""Checkpoints of a training run: their names, finding them, and the optimiser's state."""
+
+import re
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from mrcnn.files import atomic_path, hdf5_size
+from mrcnn.weights import KERAS_SUFFIX, WeightsError, weight_array, weight_name
+
+PATTERN = re.compile(r"_(\d{4,})(?:\.weights)?\.h5$")
+OPTIMIZER_SUFFIX = ".optimizer.h5"
+
+
+def checkpoint_path(log_dir, name, epoch):
+    """Path of the checkpoint after so many epochs."""
+    return Path(log_dir) / f"{name}_{epoch:04d}{KERAS_SUFFIX}"
+
+
+def epoch_of(path):
+    """Epochs trained, from a checkpoint's name: "..._0012.weights.h5" or "..._0012.h5" is 12.
+
+    None if the name does not end so.
+    """
+    match = PATTERN.search(Path(path).name)
+    return int(match.group(1)) if match else None
+
+
+def latest_checkpoint(log_dir):
+    """The checkpoint of the highest epoch in a folder, by name; None if there is none."""
+    paths = [path for path in Path(log_dir).glob("[!.]*.h5") if epoch_of(path) is not None]
+    return max(paths, key=lambda path: (epoch_of(path), path.name), default=None)
+
+
+def find_last(model_dir, name):
+    """The latest checkpoint of the latest run of this name: runs are folders name + date.
+
+    Raises:
+        FileNotFoundError: there is no run of that name with a checkpoint.
+    """
+    model_dir = Path(model_dir)
+    run = re.compile(rf"{re.escape(name.lower())}\d{{8}}T\d{{4,6}}")
+    folders = [path for path in model_dir.glob("*") if path.is_dir() and run.fullmatch(path.name)]
+    for folder in sorted(folders, reverse=True):
+        path = latest_checkpoint(folder)
+        if path is not None:
+            return path
+    raise FileNotFoundError(
+        f"No checkpoint was found below {model_dir}: expected a folder {name.lower()}<date> with a "
+        f"file like {name.lower()}_0001{KERAS_SUFFIX}. Check model_dir and NAME, or start from "
+        "other weights."
+    )
+
+
+def optimizer_path(checkpoint):
+    """Where the state of the optimiser lies beside a checkpoint."""
+    name = Path(checkpoint).name.removesuffix(".h5").removesuffix(".weights")
+    return Path(checkpoint).with_name(name + OPTIMIZER_SUFFIX)
+
+
+def save_optimizer(model, checkpoint, stage):
+    """Write the optimiser's state beside a checkpoint, atomically.
+
+    Args:
+        model: compiled `keras.Model`.
+        checkpoint: path of its weights.
+        stage: dict of strings and numbers that tells training stages apart.
+    """
+    path, size = optimizer_path(checkpoint), hdf5_size(model.trainable_variables)
+    with atomic_path(path, size=size) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs.update(stage)
+        file.attrs["iterations"] = int(weight_array(model.optimizer.iterations))
+        for name, momentum in _momentums(model):
+            file.create_dataset(name, data=weight_array(momentum))
+
+
+def saved_stage(checkpoint):
+    """The stage that a checkpoint was saved in, as given to `save_optimizer`; {} if unknown."""
+    path = None if checkpoint is None else optimizer_path(checkpoint)
+    if path is None or not path.is_file():
+        return {}
+    with h5py.File(path, "r") as file:
+        stage = {key: value for key, value in file.attrs.items() if key != "iterations"}
+    return {
+        key: value.item() if isinstance(value, np.generic) else value
+        for key, value in stage.items()
+    }
+
+
+def restore_optimizer(model, checkpoint, stage):
+    """Continue with the optimiser's state of a checkpoint: whether that was possible.
+
+    It is not where no state was saved, or where another stage begins, which starts with a
+    momentum of zero.
+
+    Raises:
+        WeightsError: the state is damaged or of another model.
+    """
+    path = optimizer_path(checkpoint)
+    if not path.is_file():
+        return False
+    model.optimizer.build(model.trainable_variables)
+    try:
+        with h5py.File(path, "r") as file:
+            if any(file.attrs.get(key) != value for key, value in stage.items()):
+                return False
+            values = [
+                (momentum, _read_like(momentum, file[name])) for name, momentum in _momentums(model)
+            ]
+            iterations = file.attrs["iterations"]
+    except (OSError, KeyError, ValueError, RuntimeError) as error:
+        raise WeightsError(
+            f"{path} does not hold the optimiser's state of this model ({error}). Delete it to "
+            "continue with a fresh optimiser."
+        ) from error
+    for momentum, value in values:
+        momentum.assign(value)
+    model.optimizer.iterations.assign(iterations)
+    return True
+
+
+def _read_like(variable, dataset):
+    if dataset.shape != tuple(variable.shape):
+        raise ValueError(
+            f"{dataset.name} has the shape {dataset.shape}, expected {tuple(variable.shape)}"
+        )
+    return np.asarray(dataset)
+
+
+def _momentums(model):
+    model.optimizer.build(model.trainable_variables)
+    names = map(weight_name, model.trainable_variables)
+    return zip(names, model.optimizer.momentums, strict=True)

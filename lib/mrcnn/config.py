@@ -1,0 +1,182 @@
+"""Every number of the Mask R-CNN core, once, with its unit.
+
+Subclass `Config` and override what differs; the upper-case names are those of Matterport's
+Mask R-CNN. An override whose name nearly equals a known one is refused with a suggestion.
+"""
+
+import difflib
+
+import numpy as np
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot work, with a sentence that says what to change."""
+
+
+class Config:
+    """Settings of a Mask R-CNN: subclass it, override attributes, instantiate it."""
+
+    NAME = "mask_rcnn"
+
+    # --- hardware -----------------------------------------------------------------------------
+    GPU_COUNT = 1
+    IMAGES_PER_GPU = 2
+
+    # --- network ------------------------------------------------------------------------------
+    BACKBONE = "resnet101"  # or "resnet50"
+    BACKBONE_STRIDES = [4, 8, 16, 32, 64]  # pixels of the prepared image per cell of P2..P6
+    TOP_DOWN_PYRAMID_SIZE = 256  # channels of P2..P6
+    FPN_CLASSIF_FC_LAYERS_SIZE = 1024
+    NUM_CLASSES = 1  # background included
+    MODEL = "mrcnn"  # or "frcnn": boxes only, no mask head
+    TRAIN_BN = False  # False freezes the statistics only: gamma and beta still train
+
+    # --- images -------------------------------------------------------------------------------
+    IMAGE_RESIZE_MODE = "square"  # or "none", "pad64", "crop"
+    IMAGE_MIN_DIM = 800  # pixels
+    IMAGE_MAX_DIM = 1024  # pixels, divisible by 64
+    IMAGE_MIN_SCALE = 0  # lower limit of the up-scaling; 0: none
+    MEAN_PIXEL = np.array([123.7, 116.8, 103.9])  # RGB
+
+    # --- region proposals ---------------------------------------------------------------------
+    RPN_ANCHOR_SCALES = (32, 64, 128, 256, 512)  # side of the square anchor per level, pixels
+    RPN_ANCHOR_RATIOS = [0.5, 1, 2]  # width / height
+    RPN_ANCHOR_STRIDE = 1  # cells between anchors
+    RPN_NMS_THRESHOLD = 0.7  # intersection over union
+    RPN_BBOX_STD_DEV = np.array([0.1, 0.1, 0.2, 0.2])
+    RPN_TRAIN_ANCHORS_PER_IMAGE = 256
+    PRE_NMS_LIMIT = 6000
+    POST_NMS_ROIS_TRAINING = 2000
+    POST_NMS_ROIS_INFERENCE = 1000
+
+    # --- training targets ---------------------------------------------------------------------
+    USE_RPN_ROIS = True  # False: RoIs come with the batch
+    TRAIN_ROIS_PER_IMAGE = 200
+    ROI_POSITIVE_RATIO = 0.33
+    MAX_GT_INSTANCES = 100
+    BBOX_STD_DEV = np.array([0.1, 0.1, 0.2, 0.2])
+    USE_MINI_MASK = True
+    MINI_MASK_SHAPE = (56, 56)  # height, width
+
+    # --- heads --------------------------------------------------------------------------------
+    POOL_SIZE = 7
+    MASK_POOL_SIZE = 14
+    MASK_SHAPE = [28, 28]
+
+    # --- detection ----------------------------------------------------------------------------
+    DETECTION_MAX_INSTANCES = 100
+    DETECTION_MIN_CONFIDENCE = 0.7
+    DETECTION_NMS_THRESHOLD = 0.3
+
+    # --- optimisation -------------------------------------------------------------------------
+    STEPS_PER_EPOCH = 1000
+    VALIDATION_STEPS = 50
+    LEARNING_RATE = 0.001
+    LEARNING_MOMENTUM = 0.9
+    WEIGHT_DECAY = 0.0001
+    GRADIENT_CLIP_NORM = 5.0  # of all gradients together
+    LOSS_WEIGHTS = {
+        "rpn_class_loss": 1.0,
+        "rpn_bbox_loss": 1.0,
+        "mrcnn_class_loss": 1.0,
+        "mrcnn_bbox_loss": 1.0,
+        "mrcnn_mask_loss": 1.0,
+    }
+    SEED = 0  # of everything that is drawn at random in training
+
+    def __init_subclass__(cls, **keywords):
+        super().__init_subclass__(**keywords)
+        for name in vars(cls):
+            _refuse_near_miss(name, _known_names(cls.__mro__[1:]))
+
+    def __init__(self):
+        self.BATCH_SIZE = self.IMAGES_PER_GPU * self.GPU_COUNT
+        side = None if self.IMAGE_RESIZE_MODE in ("none", "pad64") else self.IMAGE_MAX_DIM
+        if self.IMAGE_RESIZE_MODE == "crop":
+            side = self.IMAGE_MIN_DIM
+        self.IMAGE_SHAPE = np.array([side, side, 3])
+        # id (1), original shape (3), prepared shape (3), window (4), scale (1), active classes
+        self.IMAGE_META_SIZE = 12 + self.NUM_CLASSES
+        self.validate()
+
+    def __setattr__(self, name, value):
+        _refuse_near_miss(name, _known_names(type(self).__mro__) | set(vars(self)))
+        super().__setattr__(name, value)
+
+    def validate(self):
+        """Check that the settings fit together.
+
+        Raises:
+            ConfigError: with the setting, its value and what would be allowed.
+        """
+        _one_of("BACKBONE", self.BACKBONE, ("resnet50", "resnet101"))
+        _one_of("MODEL", self.MODEL, ("mrcnn", "frcnn"))
+        _one_of("IMAGE_RESIZE_MODE", self.IMAGE_RESIZE_MODE, ("square", "none", "pad64", "crop"))
+        self._validate_sizes()
+        for name in ("GPU_COUNT", "IMAGES_PER_GPU", "NUM_CLASSES", "STEPS_PER_EPOCH"):
+            value = getattr(self, name)
+            if not isinstance(value, int | np.integer) or value < 1:
+                raise ConfigError(f"{name} must be a whole number of at least 1, but is {value!r}.")
+        if not len(self.RPN_ANCHOR_SCALES) == len(self.BACKBONE_STRIDES) == 5:
+            raise ConfigError(
+                "RPN_ANCHOR_SCALES and BACKBONE_STRIDES need one number for each of the five "
+                f"levels P2..P6, but have {len(self.RPN_ANCHOR_SCALES)} and "
+                f"{len(self.BACKBONE_STRIDES)}."
+            )
+
+    def _validate_sizes(self):
+        for name in ("IMAGE_MIN_DIM", "IMAGE_MAX_DIM"):
+            _divisible(name, getattr(self, name), 64, self._must_divide(name))
+        if self.IMAGE_MIN_DIM and self.IMAGE_MIN_DIM > self.IMAGE_MAX_DIM:
+            raise ConfigError(
+                f"IMAGE_MIN_DIM ({self.IMAGE_MIN_DIM}) must not exceed IMAGE_MAX_DIM "
+                f"({self.IMAGE_MAX_DIM})."
+            )
+
+    def _must_divide(self, name):
+        """Whether this side becomes the side of the prepared image, six halvings deep."""
+        by_mode = {"square": "IMAGE_MAX_DIM", "crop": "IMAGE_MIN_DIM", "pad64": "", "none": ""}
+        return by_mode[self.IMAGE_RESIZE_MODE] == name
+
+    def items(self):
+        """All settings as sorted (name, value) pairs."""
+        names = (name for name in dir(self) if name.isupper() and not name.startswith("_"))
+        return [(name, getattr(self, name)) for name in sorted(names)]
+
+    def display(self):
+        """Print all settings, a line each."""
+        print("\nConfigurations:")
+        for name, value in self.items():
+            print(f"{name:30} {value}")
+        print()
+
+
+def _known_names(classes):
+    return {name for cls in classes for name in vars(cls) if name.isupper()}
+
+
+def _refuse_near_miss(name, known):
+    """Refuse an upper-case name that is probably a slip of a known one."""
+    if not name.isupper() or name in known:
+        return
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.9)
+    if close:
+        raise ConfigError(
+            f"{name} is not a setting, but {close[0]} is. Rename it to {close[0]}, "
+            "or, if it is a setting of your own, give it a name that differs more."
+        )
+
+
+def _one_of(name, value, allowed):
+    if value not in allowed:
+        options = ", ".join(map(repr, allowed))
+        raise ConfigError(f"{name} must be one of {options}, but is {value!r}.")
+
+
+def _divisible(name, value, divisor, required):
+    if required and (value < divisor or value % divisor):
+        lower = max(divisor, value // divisor * divisor)
+        raise ConfigError(
+            f"{name} is {value}, but the feature pyramid halves the image six times, so it must "
+            f"be divisible by {divisor}: try {lower} or {lower + divisor}."
+        )

@@ -1,0 +1,90 @@
+"""From a user's images to what the network is fed with when detecting."""
+
+import os
+from collections.abc import Iterable
+
+import numpy as np
+
+from mrcnn import boxes
+from mrcnn.config import ConfigError
+from mrcnn.images import ImageError, plan_resize, prepare_image, read_image, to_rgb
+
+PYRAMID_DIVISOR = 64  # the feature pyramid halves the image six times
+
+
+def is_picture(entry):
+    """A path or an array of one picture; arrays of more dimensions are several."""
+    return isinstance(entry, (str, os.PathLike)) or getattr(entry, "ndim", None) in (2, 3)
+
+
+def as_list(images):
+    """Images as a list, to which a single one belongs as well.
+
+    Raises:
+        mrcnn.images.ImageError: they are neither.
+    """
+    if is_picture(images):
+        return [images]
+    if not isinstance(images, Iterable):
+        raise ImageError(
+            f"images must be a list of arrays or paths, or a single one, but is {images!r}."
+        )
+    return list(images)
+
+
+def prepare_inputs(images, config):
+    """Prepare one image or a list of them: [(uint8 [h, w, 3], `mrcnn.images.Geometry`)].
+
+    Args:
+        images: arrays [height, width(, channels)] or paths; files are turned upright.
+        config: `Config`, for the sizes.
+
+    Raises:
+        mrcnn.images.ImageError: an image is none, or empty.
+        ConfigError: a prepared image has a side that the pyramid cannot halve six times.
+    """
+    return [_prepare(image, config) for image in as_list(images)]
+
+
+def _prepare(image, config):
+    is_path = isinstance(image, (str, os.PathLike))
+    image = read_image(image, upright=True) if is_path else to_rgb(image)
+    geometry = plan_resize(
+        image.shape,
+        config.IMAGE_MIN_DIM,
+        config.IMAGE_MAX_DIM,
+        config.IMAGE_MIN_SCALE,
+        config.IMAGE_RESIZE_MODE,
+        np.random.default_rng(config.SEED),
+    )
+    height, width = geometry.prepared_shape
+    if height % PYRAMID_DIVISOR or width % PYRAMID_DIVISOR:
+        raise ConfigError(
+            f"The prepared image has {height} x {width} pixels, but the feature pyramid halves it "
+            f"six times: both sides must be divisible by {PYRAMID_DIVISOR}. Use "
+            'IMAGE_RESIZE_MODE "square" or "pad64".'
+        )
+    return prepare_image(image, geometry), geometry
+
+
+def same_shape_chunks(prepared, size):
+    """Runs of prepared images of one shape, at most `size` long, in the order of the images."""
+    chunk = []
+    for image in prepared:
+        full = len(chunk) == size
+        if chunk and (full or image[0].shape != chunk[0][0].shape):
+            yield chunk
+            chunk = []
+        chunk.append(image)
+    if chunk:
+        yield chunk
+
+
+def windows_of(geometries):
+    """Normalised windows [N, 4] of prepared images, where the image is without its padding."""
+    return np.stack(
+        [
+            boxes.normalize(np.array(geometry.window, dtype=np.float64), geometry.prepared_shape)
+            for geometry in geometries
+        ]
+    )

@@ -1,0 +1,327 @@
+"""Mask R-CNN for users: train it, load and save its weights, detect with it."""
+
+import datetime
+import logging
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from mrcnn import checkpoints, weights
+from mrcnn.batches import Batches, load_sample
+from mrcnn.compiled import CompiledFunctions
+from mrcnn.config import Config, ConfigError
+from mrcnn.distribution import devices_scope
+from mrcnn.inputs import prepare_inputs, same_shape_chunks, windows_of
+from mrcnn.network import MaskRCNNNetwork
+from mrcnn.original_layout import architecture_of, mask_rcnn_groups
+from mrcnn.results import restore_detections
+from mrcnn.trainable import TrainableModel
+from mrcnn.training import run_stage
+
+logger = logging.getLogger(__name__)
+
+# Settings that are built into the compiled functions: a change of one builds them anew.
+COMPILED_SETTINGS = (
+    "DETECTION_MAX_INSTANCES",
+    "DETECTION_MIN_CONFIDENCE",
+    "DETECTION_NMS_THRESHOLD",
+    "PRE_NMS_LIMIT",
+    "POST_NMS_ROIS_INFERENCE",
+    "RPN_NMS_THRESHOLD",
+)
+# The mask head runs on as many rows as there are detections, rounded up to one of these numbers,
+# since each number of rows compiles once.
+MASK_ROWS = (4, 16, 64)
+
+
+class MaskRCNN:
+    """Mask R-CNN with a ResNet-FPN backbone.
+
+    Args:
+        mode: "training" or "inference".
+        config: `Config`.
+        model_dir: folder that training runs are saved below.
+
+    Attributes:
+        keras_model: the `keras.Model` of this mode; it holds the weights.
+        epoch: epochs that the weights have been trained for.
+        log_dir: folder of the current training run.
+    """
+
+    compiled_settings = COMPILED_SETTINGS
+    config_class = Config
+
+    def __init__(self, mode, config, model_dir="logs"):
+        if mode not in ("training", "inference"):
+            raise ValueError(f'mode must be "training" or "inference", but is {mode!r}.')
+        if not isinstance(config, self.config_class):
+            expected = f"{self.config_class.__module__}.{self.config_class.__name__}"
+            raise ConfigError(
+                f"config must be an object of a subclass of {expected}, but is {config!r}. Make "
+                "one with MyConfig(), and give config= and model_dir= by name."
+            )
+        self.mode, self.config, self.model_dir = mode, config, Path(model_dir)
+        self.epoch, self.log_dir, self.checkpoint = 0, None, None
+        self._functions = CompiledFunctions()
+        with self._scope():
+            self.network = self.make_network(config)
+            self.keras_model = self._build()
+
+    # --- what a model of another network replaces -----------------------------------------------
+
+    @staticmethod
+    def make_network(config):
+        """The network of this model."""
+        return MaskRCNNNetwork(config)
+
+    @staticmethod
+    def file_groups(architecture):
+        """Groups of the original's checkpoint files, see `mrcnn.original_layout`."""
+        return mask_rcnn_groups(architecture)
+
+    sample_loader = staticmethod(load_sample)
+
+    # --- weights --------------------------------------------------------------------------------
+
+    def load_weights(self, path, by_name=True, exclude=(), may_be_missing=(), verbose=0):
+        """Load weights by name from a file of the originals or of Keras 3; all or nothing.
+
+        Args:
+            path: the file. If its name ends like a checkpoint's (..._0012.h5), training goes on
+                after that epoch, in the folder of the file if it is one of `model_dir`.
+            by_name: for callers of the originals; weights are always loaded by name.
+            exclude: layer names (regular expressions) that keep their weights.
+            may_be_missing: layer names that need not be in the file.
+            verbose: 1 prints what was loaded.
+
+        Returns:
+            `mrcnn.weights.LoadReport`
+
+        Raises:
+            FileNotFoundError, mrcnn.weights.WeightsError: see there; nothing was loaded.
+        """
+        del by_name
+        report = weights.load_weights(self.keras_model, path, may_be_missing, exclude)
+        if verbose:
+            print(report)
+        self._continue_from(path)
+        return report
+
+    def save_weights(self, path, layout=None):
+        """Save the weights, atomically.
+
+        Args:
+            path: file to write.
+            layout: "keras" (a .weights.h5 file) or "original" (readable by the original code);
+                by default as the name of the file says.
+        """
+        layout = layout or ("keras" if str(path).endswith(weights.KERAS_SUFFIX) else "original")
+        if layout not in ("keras", "original"):
+            raise ValueError(f'layout must be "keras" or "original", but is {layout!r}.')
+        if Path(path).suffix not in (".h5", ".hdf5"):
+            raise ValueError(f"The name of a weights file must end in .h5, but is {path}.")
+        if layout == "keras":
+            weights.save_keras_weights(self.keras_model, path)
+            return
+        tensors = {
+            name: weights.weight_array(variable)
+            for name, variable in weights.named_variables(self.keras_model).items()
+        }
+        groups = self.file_groups(architecture_of(tensors))
+        held = {weights.layer_of(name) for name in tensors}
+        groups = [(group, layers) for group, layers in groups if held.intersection(layers)]
+        weights.save_original_weights(tensors, path, groups)
+
+    def find_last(self):
+        """Path of the latest checkpoint of the latest run of this NAME in `model_dir`."""
+        return str(checkpoints.find_last(self.model_dir, self.config.NAME))
+
+    def load_latest_checkpoint(self, verbose=0):
+        """Load `find_last()`, so that training goes on there. Returns the report."""
+        return self.load_weights(self.find_last(), verbose=verbose)
+
+    def _continue_from(self, path):
+        path = Path(path)
+        self.checkpoint, self.epoch = path, checkpoints.epoch_of(path) or 0
+        own_run = path.resolve().parent.parent == self.model_dir.resolve()
+        self.log_dir = path.parent if own_run and self.epoch else None
+
+    # --- training -------------------------------------------------------------------------------
+
+    def train(
+        self,
+        train_dataset,
+        val_dataset,
+        learning_rate,
+        epochs,
+        layers,
+        augmentation=None,
+        custom_callbacks=None,
+        workers=1,
+    ):
+        """Train up to an epoch; call it again with a higher one for the next stage.
+
+        Each epoch has STEPS_PER_EPOCH batches and leaves a checkpoint in `log_dir`. After
+        `load_latest_checkpoint`, training goes on with the following epoch, with the same
+        batches and the same optimiser as if it had never stopped.
+
+        Args:
+            train_dataset, val_dataset: prepared `Dataset`; val_dataset may be None.
+            learning_rate: of this stage.
+            epochs: number of the last epoch, counted from the very beginning.
+            layers: "heads", "3+", "4+", "5+", "all", or a regular expression of layer names.
+            augmentation: see `mrcnn.augmentation.augment`.
+            custom_callbacks: more Keras callbacks.
+            workers: threads that prepare batches.
+
+        Returns:
+            the `keras.callbacks.History`, or None if there was nothing left to do.
+        """
+        self._require("training", "train")
+        if epochs <= self.epoch:
+            logger.warning(
+                "Nothing to train up to epoch %d: epoch %d is reached already, as the name of the "
+                "weights file says. Give a higher number, or set `epoch` of the model to 0.",
+                epochs,
+                self.epoch,
+            )
+            return None
+        config = self.config
+        with self._scope():
+            history = run_stage(
+                self.keras_model,
+                config,
+                self._batches(train_dataset, config.STEPS_PER_EPOCH, augmentation, workers),
+                self._validation(val_dataset, workers),
+                self._run_folder(),
+                epochs,
+                self.checkpoint,
+                {"learning_rate": float(learning_rate), "layers": layers},
+                custom_callbacks or (),
+            )
+        self.epoch = epochs
+        self.checkpoint = checkpoints.checkpoint_path(self.log_dir, config.NAME.lower(), epochs)
+        return history
+
+    def _batches(self, dataset, steps, augmentation, workers):
+        config = self.config
+        return Batches(
+            dataset,
+            config,
+            steps,
+            seed=config.SEED,
+            epoch=self.epoch,
+            augmentation=augmentation,
+            workers=workers,
+            sample_loader=self.sample_loader,
+        )
+
+    def _validation(self, dataset, workers):
+        """The same validation batches after every epoch, so that epochs compare."""
+        if dataset is None:
+            return None
+        return Batches(
+            dataset,
+            self.config,
+            self.config.VALIDATION_STEPS,
+            seed=self.config.SEED + 1,
+            repeat=True,
+            workers=workers,
+            sample_loader=self.sample_loader,
+        )
+
+    def _run_folder(self):
+        if self.log_dir is None:
+            started = datetime.datetime.now().strftime("%Y%m%dT%H%M%S")
+            self.log_dir = self.model_dir / f"{self.config.NAME.lower()}{started}"
+        return self.log_dir
+
+    # --- detection ------------------------------------------------------------------------------
+
+    def detect(self, images, verbose=0):
+        """Find instances in any number of images of any size.
+
+        Args:
+            images: list of arrays [height, width(, channels)] or paths; grey and alpha work.
+            verbose: 1 logs how many instances were found.
+
+        Returns:
+            a `mrcnn.results.Detections` per image.
+        """
+        detections = []
+        for chunk in same_shape_chunks(self.prepare(images), self.config.BATCH_SIZE):
+            geometries = [geometry for _, geometry in chunk]
+            shape = geometries[0].prepared_shape
+            find = self.function("boxes", shape, lambda: self.network.boxes_model(shape))  # noqa: B023
+            found = find(
+                {
+                    "images": np.stack([image for image, _ in chunk]),
+                    "windows": windows_of(geometries),
+                }
+            )
+            detections += self.restore(found, geometries)
+        if verbose:
+            logger.info("Found %s instances.", [len(each) for each in detections])
+        return detections
+
+    def prepare(self, images):
+        """Images (arrays or paths) as [(prepared uint8 image, `Geometry`)]."""
+        return prepare_inputs(images, self.config)
+
+    def restore(self, found, geometries):
+        """Outputs of a boxes model as a `Detections` per image, masks included.
+
+        Args:
+            found: {"detections": [batch, D, 6], "pyramid": P2..P5}
+            geometries: of the prepared images, all of one shape.
+        """
+        detections = keras.ops.convert_to_numpy(found["detections"])
+        masks = [None] * len(geometries)
+        if self.network.mask_head is not None:
+            masks = self._masks(detections, found["pyramid"], geometries[0].prepared_shape)
+        return [
+            restore_detections(*each) for each in zip(detections, masks, geometries, strict=True)
+        ]
+
+    def _masks(self, detections, pyramid, shape):
+        """Masks of the rows that are no padding, or of a few more: the work grows with the rows."""
+        rows = int(np.count_nonzero(detections[..., 4], axis=1).max())
+        steps = [step for step in MASK_ROWS if step < detections.shape[1]]
+        count = next((step for step in steps if step >= rows), detections.shape[1])
+        if not rows:
+            return np.zeros((len(detections), 0, *self.config.MASK_SHAPE, 1), dtype=np.float32)
+        find = self.function(
+            "masks", (shape, count), lambda: self.network.masks_model(shape, count)
+        )
+        masks = find({"pyramid": pyramid, "boxes": detections[:, :count, :4]})
+        return keras.ops.convert_to_numpy(masks)
+
+    def function(self, name, key, make_model):
+        """A compiled function, see `mrcnn.compiled.CompiledFunctions`."""
+        settings = tuple(getattr(self.config, setting) for setting in self.compiled_settings)
+        return self._functions.get(name, key, make_model, settings)
+
+    # --- building -------------------------------------------------------------------------------
+
+    def _scope(self):
+        return devices_scope(self.config.GPU_COUNT if self.mode == "training" else 1)
+
+    def _build(self):
+        side = self.config.IMAGE_SHAPE[0]
+        if self.mode == "inference":
+            side = side or self.config.IMAGE_MAX_DIM // 64 * 64
+            return self.network.detection_model((side, side))
+        if side is None:
+            raise ConfigError(
+                f'IMAGE_RESIZE_MODE is "{self.config.IMAGE_RESIZE_MODE}", but training needs '
+                'images of one size: use "square" or "crop".'
+            )
+        return TrainableModel(self.network, (side, side), name="training")
+
+    def _require(self, mode, method):
+        if self.mode != mode:
+            raise RuntimeError(
+                f'{method}() needs a model in mode "{mode}", but this one was made in mode '
+                f'"{self.mode}".'
+            )

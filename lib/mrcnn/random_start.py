@@ -1,0 +1,55 @@
+"""Training from random weights: a start that is normalised, for want of ImageNet's.
+
+With frozen statistics (TRAIN_BN = False) a network that starts at random normalises nothing, and
+its activations grow from block to block. Here the statistics are measured once, on a few batches,
+and the outputs begin near zero, as is usual for detectors (Lin et al., arXiv 1708.02002).
+"""
+
+import contextlib
+
+from mrcnn.normalization import NormalizedConvolution
+from mrcnn.weights import layer_of, named_variables
+
+OUTPUTS = {
+    "rpn_class_raw",
+    "rpn_bbox_pred",
+    "mrcnn_class_logits",
+    "mrcnn_bbox_fc",
+    "mrcnn_mask",
+}
+OUTPUT_SCALE = 0.1
+
+
+def prepare_random_start(model, batches):
+    """Make the random weights of a fresh training model fit to train on.
+
+    Args:
+        model: a training `keras.Model` whose weights were not loaded.
+        batches: iterable of a few (x, y), as `fit` takes them.
+    """
+    for name, variable in named_variables(model).items():
+        if layer_of(name) in OUTPUTS and name.endswith("/kernel"):
+            variable.assign(variable * OUTPUT_SCALE)
+    measure_statistics(model, batches)
+
+
+def measure_statistics(model, batches):
+    """Set the statistics of all batch normalisations to their means over batches."""
+    layers = [each for each in model.layers if isinstance(each, NormalizedConvolution)]
+    for number, (inputs, _) in enumerate(batches):
+        # With the momenta 0, 1/2, 2/3, ... the running mean is the plain mean.
+        with _measuring(layers, momentum=number / (number + 1)):
+            model(inputs, training=True)
+
+
+@contextlib.contextmanager
+def _measuring(layers, momentum):
+    """Let layers normalise by the batch and keep its statistics."""
+    before = [(layer.train_norm, layer.norm.momentum) for layer in layers]
+    for layer in layers:
+        layer.train_norm, layer.norm.momentum = True, momentum
+    try:
+        yield
+    finally:
+        for layer, (train_norm, layer_momentum) in zip(layers, before, strict=True):
+            layer.train_norm, layer.norm.momentum = train_norm, layer_momentum

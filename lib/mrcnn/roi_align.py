@@ -1,0 +1,105 @@
+"""RoIAlign over the feature pyramid: every RoI is cut from the level that fits its size."""
+
+import keras
+from keras import layers, ops
+
+from mrcnn.crop_and_resize import crop_from_pixels
+
+CANONICAL_SIDE = 224.0  # pixels; a RoI of this size is pooled from P4 (arXiv 1612.03144, eq. 1)
+FINEST, COARSEST = 2, 5
+
+
+def roi_levels(rois_normalized, image_shape):
+    """Pyramid level (2..5) of each RoI: int32 [...] from [..., (y1, x1, y2, x2)].
+
+    Equation 1 of arXiv 1612.03144: 4 + log2(sqrt(height * width) / 224), rounded to even,
+    with the RoI measured in pixels of an image of `image_shape`.
+    """
+    y1, x1, y2, x2 = (rois_normalized[..., column] for column in range(4))
+    image_side = float(image_shape[0] * image_shape[1]) ** 0.5
+    side = ops.sqrt(ops.maximum((y2 - y1) * (x2 - x1), 0))
+    level = 4 + ops.round(ops.log2(ops.maximum(side, 1e-12) / (CANONICAL_SIDE / image_side)))
+    return ops.cast(ops.clip(level, FINEST, COARSEST), "int32")
+
+
+@keras.saving.register_keras_serializable("mrcnn")
+class PyramidRoIAlign(layers.Layer):
+    """Pools RoIs from P2..P5 to `pool_size` x `pool_size` cells.
+
+    Inputs: [rois_normalized [batch, R, (y1, x1, y2, x2)], P2, P3, P4, P5].
+    Output: [batch, R, pool_size, pool_size, channels]. No gradient flows into the RoIs.
+    """
+
+    def __init__(self, pool_size, image_shape, **keywords):
+        super().__init__(**keywords)
+        self.pool_size = pool_size
+        self.image_shape = tuple(int(side) for side in image_shape[:2])
+
+    def call(self, inputs):
+        rois, *pyramid = inputs
+        rois = ops.stop_gradient(rois)
+        count, channels = rois.shape[1], pyramid[0].shape[-1]
+        indices = ops.repeat(ops.arange(ops.shape(rois)[0], dtype="int32"), count)
+        rois = ops.reshape(rois, (-1, 4))
+        levels = roi_levels(rois, self.image_shape) - FINEST
+        align = _align_by_kernel if keras.backend.backend() == "tensorflow" else align_by_gather
+        pooled = align(pyramid, rois, indices, levels, self.pool_size)
+        return ops.reshape(pooled, (-1, count, self.pool_size, self.pool_size, channels))
+
+    def compute_output_shape(self, input_shape):
+        rois, *pyramid = input_shape
+        return (*rois[:2], self.pool_size, self.pool_size, pyramid[0][-1])
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "pool_size": self.pool_size,
+            "image_shape": self.image_shape,
+        }
+
+
+def align_by_gather(pyramid, rois_normalized, indices, levels, pool_size):
+    """RoIAlign on every backend: [M, pool_size, pool_size, channels].
+
+    All levels become one list of pixels, so that a single gather serves RoIs of any level.
+
+    Args:
+        pyramid: [P2, ..., P5], each [batch, rows, columns, channels].
+        rois_normalized: [M, (y1, x1, y2, x2)].
+        indices: int32 [M], which batch entry.
+        levels: int32 [M], 0 for P2 to 3 for P5.
+    """
+    shapes = [features.shape[1:3] for features in pyramid]
+    pixels = ops.concatenate(
+        [ops.reshape(features, (-1, features.shape[-1])) for features in pyramid]
+    )
+    heights = ops.take(ops.array([height for height, _ in shapes], "int32"), levels)
+    widths = ops.take(ops.array([width for _, width in shapes], "int32"), levels)
+    batch = ops.shape(pyramid[0])[0]
+    starts, start = [], 0
+    for height, width in shapes:
+        starts.append(start)
+        start = start + batch * height * width
+    offsets = ops.take(ops.stack([ops.cast(s, "int32") for s in starts]), levels)
+    offsets = offsets + indices * heights * widths
+    return crop_from_pixels(
+        pixels, rois_normalized, offsets, heights, widths, (pool_size, pool_size)
+    )
+
+
+def _align_by_kernel(pyramid, rois_normalized, indices, levels, pool_size):
+    """The same through TensorFlow's kernel, every RoI on its own level only."""
+    import tensorflow as tf
+
+    count = tf.shape(levels)[0]
+    places = tf.dynamic_partition(tf.range(count), levels, len(pyramid))
+    crops = [
+        tf.image.crop_and_resize(
+            features,
+            tf.gather(rois_normalized, place),
+            tf.gather(indices, place),
+            (pool_size, pool_size),
+        )
+        for features, place in zip(pyramid, places, strict=True)
+    ]
+    return tf.dynamic_stitch(places, crops)

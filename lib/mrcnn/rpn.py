@@ -1,0 +1,57 @@
+"""The region proposal network (Ren et al., arXiv 1506.01497): scores and moves anchors."""
+
+from keras import layers, ops
+
+
+class RegionProposalNetwork:
+    """One small convolutional network, run over every pyramid level with the same weights.
+
+    Args:
+        anchors_per_cell: number of anchor ratios.
+        anchor_stride: cells between anchors.
+    """
+
+    def __init__(self, anchors_per_cell, anchor_stride=1):
+        self.shared = layers.Conv2D(
+            512,
+            3,
+            padding="same",
+            strides=anchor_stride,
+            activation="relu",
+            name="rpn_conv_shared",
+        )
+        self.classes = layers.Conv2D(2 * anchors_per_cell, 1, name="rpn_class_raw")
+        self.deltas = layers.Conv2D(4 * anchors_per_cell, 1, name="rpn_bbox_pred")
+        self.concatenate = {
+            name: layers.Concatenate(axis=1, name=name) for name in ("rpn_class_logits", "rpn_bbox")
+        }
+        self.softmax = layers.Activation("softmax", name="rpn_class")
+
+    def __call__(self, pyramid):
+        """Named outputs for all A anchors, in the order of `mrcnn.anchors.pyramid_anchors`.
+
+        Args:
+            pyramid: list of [batch, rows, columns, channels].
+
+        Returns:
+            {"rpn_class_logits": [batch, A, (background, foreground)], "rpn_class": the same as
+            probabilities, "rpn_bbox": [batch, A, (dy, dx, log height, log width)] in units of
+            RPN_BBOX_STD_DEV}
+        """
+        logits, deltas = [], []
+        for features in pyramid:
+            shared = self.shared(features)
+            logits.append(_rows(self.classes(shared), 2))
+            deltas.append(_rows(self.deltas(shared), 4))
+        logits = self.concatenate["rpn_class_logits"](logits)
+        return {
+            "rpn_class_logits": logits,
+            "rpn_class": self.softmax(logits),
+            "rpn_bbox": self.concatenate["rpn_bbox"](deltas),
+        }
+
+
+def _rows(features, columns):
+    """[batch, rows, columns, anchors * n] to [batch, anchors of the level, n]."""
+    _, height, width, channels = features.shape
+    return ops.reshape(features, (-1, height * width * channels // columns, columns))

@@ -1,0 +1,121 @@
+"""The names and signatures of Matterport's `utils`, for programs that were written for them."""
+
+import numpy as np
+
+from mrcnn import anchors, boxes, images, masks
+from mrcnn.dataset import Dataset
+
+__all__ = [
+    "Dataset",
+    "apply_box_deltas",
+    "box_refinement",
+    "compute_iou",
+    "compute_overlaps",
+    "denorm_boxes",
+    "expand_mask",
+    "extract_bboxes",
+    "generate_anchors",
+    "generate_pyramid_anchors",
+    "minimize_mask",
+    "non_max_suppression",
+    "norm_boxes",
+    "resize_image",
+    "resize_mask",
+    "unmold_mask",
+]
+
+norm_boxes = boxes.normalize
+denorm_boxes = boxes.denormalize
+extract_bboxes = masks.boxes_of_masks
+
+
+def compute_iou(box, boxes_, box_area=None, boxes_area=None):
+    """Overlaps [N] of one box with boxes [N, 4]; the areas are not needed any more."""
+    return boxes.overlaps(np.asarray(box, np.float64)[None], np.asarray(boxes_, np.float64))[0]
+
+
+def compute_overlaps(boxes1, boxes2):
+    """Overlaps [N, M] of boxes [N, 4] and [M, 4]."""
+    return boxes.overlaps(np.asarray(boxes1, np.float64), np.asarray(boxes2, np.float64))
+
+
+def box_refinement(box, gt_box):
+    """Deltas that turn boxes [N, 4] into ground-truth boxes [N, 4]."""
+    return boxes.encode_deltas(np.asarray(box, np.float32), np.asarray(gt_box, np.float32))
+
+
+def apply_box_deltas(boxes_, deltas):
+    """Boxes [N, 4] moved and scaled by deltas [N, 4]."""
+    return boxes.decode_deltas(np.asarray(boxes_, np.float32), np.asarray(deltas))
+
+
+def non_max_suppression(boxes_, scores, threshold):
+    """Indices int32 of the boxes that stay when the better one of two that overlap is kept."""
+    order = np.argsort(scores)[::-1]
+    overlaps = compute_overlaps(boxes_, boxes_)
+    kept = []
+    while len(order):
+        kept.append(order[0])
+        order = order[1:][overlaps[order[0], order[1:]] <= threshold]
+    return np.array(kept, np.int32)
+
+
+def resize_image(image, min_dim=None, max_dim=None, min_scale=None, mode="square"):
+    """Prepared image, window, scale, padding of the three axes, crop."""
+    rng = np.random.default_rng() if mode == "crop" else None
+    geometry = images.plan_resize(image.shape, min_dim, max_dim, min_scale, mode, rng)
+    prepared = images.prepare_image(image, geometry)
+    padding = [*geometry.padding, (0, 0)]
+    return prepared, geometry.window, geometry.scale, padding, geometry.crop
+
+
+def resize_mask(mask, scale, padding, crop=None):
+    """Masks [H, W, N] with the scale, padding and crop that `resize_image` returned."""
+    shape = mask.shape[:2]
+    scaled = images.Geometry(shape, shape, (0, 0, *shape), scale).scaled_shape
+    (top, bottom), (left, right) = padding[:2]
+    prepared = (scaled[0] + top + bottom, scaled[1] + left + right)
+    window = (top, left, top + scaled[0], left + scaled[1])
+    if crop is not None:
+        prepared, window = crop[2:], (0, 0, *crop[2:])
+    geometry = images.Geometry(shape, prepared, window, scale, tuple(padding[:2]), crop)
+    return masks.resize_masks(mask, geometry)
+
+
+def minimize_mask(bbox, mask, mini_shape):
+    """Mini-masks [h, w, N] of masks [H, W, N] with boxes [N, 4]."""
+    return masks.minimize_masks(mask, bbox, mini_shape)
+
+
+def expand_mask(bbox, mini_mask, image_shape):
+    """Masks [H, W, N] of mini-masks [h, w, N] with boxes [N, 4]."""
+    return masks.expand_masks(mini_mask, bbox, image_shape)
+
+
+def unmold_mask(mask, bbox, image_shape):
+    """Mask [H, W] of the probabilities [28, 28] in a box."""
+    return masks.restore_mask(mask, bbox, image_shape)
+
+
+def generate_anchors(scales, ratios, shape, feature_stride, anchor_stride):
+    """Anchors of one feature map, in each cell ratio by ratio."""
+    return _anchors(scales, ratios, shape, feature_stride, anchor_stride)
+
+
+def generate_pyramid_anchors(scales, ratios, feature_shapes, feature_strides, anchor_stride):
+    """Anchors of all levels, one after the other."""
+    levels = zip(scales, feature_shapes, feature_strides, strict=True)
+    return np.concatenate(
+        [_anchors(scale, ratios, shape, stride, anchor_stride) for scale, shape, stride in levels]
+    )
+
+
+def _anchors(scales, ratios, shape, stride, anchor_stride):
+    scales = np.atleast_1d(scales)
+    parts = [
+        anchors.level_anchors(scale, ratios, shape, stride, anchor_stride).reshape(
+            -1, len(ratios), 1, 4
+        )
+        for scale in scales
+    ]
+    return np.concatenate(parts, axis=2).reshape(-1, 4)
