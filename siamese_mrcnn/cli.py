@@ -1,0 +1,83 @@
+"""`siamese-mrcnn`: detect, train, evaluate and look after weights from the command line."""
+
+import argparse
+import importlib
+import logging
+import os
+import sys
+
+from siamese_mrcnn.commands.common import shared_arguments
+
+COMMANDS = {
+    "detect": "find in pictures what a reference shows",
+    "train": "train on a COCO folder",
+    "evaluate": "measure one-shot average precision on a COCO folder",
+    "weights": "look into weights files and convert them",
+    "shapes": "draw the small data set that needs no download",
+    "demo": "draw shapes, train on some of them, find others",
+}
+INTERRUPTED = 130  # what shells report for Ctrl-C
+
+
+def main(argv=None):
+    """Run one command.
+
+    Args:
+        argv: list of arguments; those of the process by default.
+
+    Returns:
+        0 if all went well, 1 after an error (a sentence on stderr says which), 130 after Ctrl-C.
+        Arguments that cannot be understood end the process with 2, as argparse does.
+    """
+    arguments = _parser().parse_args(argv)
+    _quieten(getattr(arguments, "verbose", False))
+    try:
+        return arguments.run(arguments) or 0
+    except KeyboardInterrupt:
+        print("siamese-mrcnn: interrupted.", file=sys.stderr)
+        return INTERRUPTED
+    except (ValueError, OSError, ImportError) as error:
+        if getattr(arguments, "debug", False):
+            raise
+        print(f"siamese-mrcnn: {_sentence(error)}", file=sys.stderr)
+        return 1
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog="siamese-mrcnn",
+        description="One-shot instance segmentation: show a picture of a thing, find every such "
+        "thing, pixel by pixel.",
+        epilog="`siamese-mrcnn COMMAND --help` explains a command.",
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name, summary in COMMANDS.items():
+        command = importlib.import_module(f"siamese_mrcnn.commands.{name}")
+        subparser = commands.add_parser(
+            name,
+            help=summary,
+            description=command.__doc__,
+            parents=[shared_arguments()],
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.add_arguments(subparser)
+        subparser.set_defaults(run=command.run)
+    return parser
+
+
+def _quieten(verbose):
+    """Warnings and errors only, from TensorFlow's own machinery not even those."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s")
+    logging.getLogger("absl").setLevel(logging.ERROR)
+
+
+def _sentence(error):
+    """What an error says; those of the operating system in words too."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.filename}: {error.strerror}."
+    return str(error) or type(error).__name__
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,160 @@
+"""What several commands share: the configuration, the model and kinds of arguments."""
+
+import argparse
+import contextlib
+import importlib
+import logging
+import os
+import sys
+
+CONFIGS = {
+    "small": "siamese_mrcnn.config.SmallConfig",
+    "large": "siamese_mrcnn.config.LargeConfig",
+    "demo": "siamese_mrcnn.demo.DemoConfig",
+}
+
+
+def shared_arguments():
+    """A parser to inherit from: what every command understands."""
+    parser = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.add_argument("--verbose", action="store_true", help="tell more of what happens")
+    return parser
+
+
+def load_backend(arguments):
+    """Import Keras with its backend, without the page that TensorFlow writes past all logging."""
+    import mrcnn  # noqa: F401 - says what to install where there is no backend
+
+    quiet = not (getattr(arguments, "verbose", False) or getattr(arguments, "debug", False))
+    with _closed_stderr() if quiet else contextlib.nullcontext():
+        import keras  # noqa: F401
+    if quiet:
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)
+
+
+@contextlib.contextmanager
+def _closed_stderr():
+    """Lead file descriptor 2 nowhere, which reaches libraries written in C++ too."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def add_config_argument(parser):
+    parser.add_argument(
+        "--config",
+        choices=CONFIGS,
+        default="small",
+        help="the paper's small or large model, or that of the demo (default: small)",
+    )
+
+
+def add_weights_arguments(parser):
+    parser.add_argument(
+        "--weights", required=True, metavar="FILE|last", help="trained weights, or the latest run's"
+    )
+    parser.add_argument(
+        "--logs", default="logs", metavar="FOLDER", help="where runs are, for --weights last"
+    )
+
+
+def make_config(name, **overrides):
+    """One of the paper's configurations, for one device unless `GPU_COUNT` says otherwise.
+
+    Overrides whose value is None are left out.
+    """
+    module, _, class_name = CONFIGS[name].rpartition(".")
+    base = getattr(importlib.import_module(module), class_name)
+    settings = {"GPU_COUNT": 1} | {key: v for key, v in overrides.items() if v is not None}
+    return type(base.__name__, (base,), settings)()
+
+
+def detection_model(config, weights, logs):
+    """A model for detection, with the weights of a file or of the latest run below `logs`."""
+    from siamese_mrcnn.model import SiameseMaskRCNN
+
+    model = SiameseMaskRCNN("inference", logs, config)
+    if weights == "last":
+        model.load_latest_checkpoint()
+    else:
+        model.load_weights(weights)
+    return model
+
+
+def positive(text):
+    """A whole number of at least 1."""
+    return _number(text, int, lambda value: value >= 1, "a whole number of at least 1")
+
+
+def natural(text):
+    """A whole number of at least 0."""
+    return _number(text, int, lambda value: value >= 0, "a whole number of at least 0")
+
+
+def above_zero(text):
+    """A number above 0."""
+    return _number(text, float, lambda value: value > 0, "a number above 0")
+
+
+def fraction(text):
+    """A number from 0 to 1."""
+    return _number(text, float, lambda value: 0 <= value <= 1, "a number from 0 to 1")
+
+
+def box(text):
+    """Four whole numbers "y1,x1,y2,x2" in pixels, y2 and x2 outside."""
+    try:
+        y1, x1, y2, x2 = (int(part) for part in text.split(","))
+    except ValueError:
+        y1 = x1 = y2 = x2 = 0
+    if not (0 <= y1 < y2 and 0 <= x1 < x2):
+        raise argparse.ArgumentTypeError(
+            f"expected y1,x1,y2,x2 in pixels with y1 < y2 and x1 < x2, got {text!r}"
+        )
+    return y1, x1, y2, x2
+
+
+def _number(text, kind, allowed, expected):
+    try:
+        value = kind(text)
+    except ValueError:
+        value = None
+    if value is None or not allowed(value):
+        raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}")
+    return value
+
+
+def choose_classes(text, dataset, split):
+    """Class ids from "novel", "seen", "all", or names separated by commas.
+
+    Raises:
+        ValueError: a name that the data set does not have, or a split without novel classes.
+    """
+    from siamese_mrcnn.splits import split_classes
+
+    ids = [class_id for class_id in dataset.class_ids if class_id > 0]
+    seen, novel = split_classes(split, ids)
+    subsets = {"all": ids, "seen": seen, "novel": novel}
+    if text in subsets:
+        if not subsets[text]:
+            raise ValueError(
+                f"Split {split} has no {text} classes. Choose --split 1, 2, 3 or 4, or "
+                "--classes all."
+            )
+        return list(subsets[text])
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    numbers = {dataset.class_names[class_id]: class_id for class_id in ids}
+    unknown = [name for name in names if name not in numbers]
+    if unknown or not names:
+        raise ValueError(
+            f"The data set has no class {', '.join(map(repr, unknown)) or repr(text)}. It has: "
+            f"{', '.join(numbers)}."
+        )
+    return [numbers[name] for name in names]

@@ -1,0 +1,87 @@
+"""Measure one-shot average precision on the test images of a COCO folder.
+
+Every image is searched for every chosen class that it shows, with references drawn from the other
+images. Called again with the same arguments, an interrupted evaluation goes on.
+"""
+
+from siamese_mrcnn.commands import common
+
+
+def add_arguments(parser):
+    parser.add_argument("--data", required=True, metavar="FOLDER", help="in COCO's own layout")
+    common.add_weights_arguments(parser)
+    parser.add_argument(
+        "--split", default="1", metavar="1|2|3|4|all", help="which classes are novel (default: 1)"
+    )
+    parser.add_argument(
+        "--classes",
+        default="novel",
+        metavar="CLASSES",
+        help="novel, seen, all, or names separated by commas (default: novel)",
+    )
+    parser.add_argument(
+        "--profile",
+        choices=("clean", "official"),
+        default="clean",
+        help="official: as the published results were made (default: clean)",
+    )
+    parser.add_argument("--runs", type=common.positive, default=1, help="with new references each")
+    parser.add_argument("--shots", type=common.positive, default=1, help="references a query")
+    parser.add_argument("--limit", type=common.positive, metavar="N", help="first N images only")
+    parser.add_argument("--seed", type=common.natural, default=0, help="of the references' draw")
+    parser.add_argument(
+        "--references", metavar="FILE", help="use the references.json of an earlier evaluation"
+    )
+    parser.add_argument(
+        "--random-boxes", action="store_true", help="measure chance: move what is found anywhere"
+    )
+    parser.add_argument("--workers", type=common.positive, default=2, help="threads that load")
+    parser.add_argument("--out", default="evaluation", metavar="FOLDER", help="where to write")
+    common.add_config_argument(parser)
+
+
+def run(arguments):
+    common.load_backend(arguments)
+    from siamese_mrcnn.coco import CocoDataset
+    from siamese_mrcnn.evaluation import evaluate
+
+    dataset = CocoDataset.from_folder(arguments.data, "test")
+    classes = common.choose_classes(arguments.classes, dataset, arguments.split)
+    config = common.make_config(arguments.config, IMAGES_PER_GPU=1, NUM_TARGETS=arguments.shots)
+    model = common.detection_model(config, arguments.weights, arguments.logs)
+    report = evaluate(
+        model,
+        dataset,
+        classes,
+        runs=arguments.runs,
+        shots=arguments.shots,
+        profile=arguments.profile,
+        limit=arguments.limit,
+        seed=arguments.seed,
+        output=arguments.out,
+        references=arguments.references,
+        random_boxes=arguments.random_boxes,
+        workers=arguments.workers,
+    )
+    print(summary(report))
+    print(f"All numbers: {arguments.out}/report.md")
+
+
+def summary(report):
+    """AP and AP50 of boxes and masks in percent, and what could not be asked; a line each."""
+    lines = []
+    for kind, title in (("bbox", "boxes"), ("segm", "masks")):
+        if kind in report:
+            ap, ap50 = (report[kind][name] for name in ("AP", "AP50"))
+            lines.append(
+                f"{title}: AP {_percent(ap)}, AP50 {_percent(ap50)} "
+                f"({report['images']} images, {report['queries']} queries, {report['runs']} runs)"
+            )
+    lines += [f"not asked: {count} x {why}" for why, count in report["failures"].items()]
+    return "\n".join(lines)
+
+
+def _percent(value):
+    if value["mean"] < 0:
+        return "-"
+    return f"{100 * value['mean']:.1f} ± {100 * value['interval']:.1f} %"

@@ -1,0 +1,167 @@
+"""Train on a COCO folder, by the paper's schedule or in a single stage.
+
+Checkpoints, history.csv and TensorBoard's files go to a folder below --logs. `--weights last`
+goes on with the latest run, exactly where it stopped.
+"""
+
+from pathlib import Path
+
+from siamese_mrcnn.commands import common
+
+# Without ImageNet's weights to start from, a higher rate lets the heads overshoot.
+RATE, RATE_FROM_RANDOM = 0.02, 0.002
+# ImageNet without the classes that COCO has, unless all of them are trained anyway.
+IMAGENET = {"all": "imagenet_1k.h5", "split": "imagenet_687.h5"}
+NOT_IN_A_BACKBONE = r"(mrcnn_.*)|(rpn_.*)|(fpn_.*)"
+
+
+def add_arguments(parser):
+    parser.add_argument("--data", required=True, metavar="FOLDER", help="in COCO's own layout")
+    parser.add_argument(
+        "--split", default="1", metavar="1|2|3|4|all", help="classes to leave out (default: 1)"
+    )
+    parser.add_argument(
+        "--weights",
+        default="imagenet",
+        metavar="imagenet|last|none|FILE",
+        help="start from checkpoints/imagenet_*.h5, go on with the latest run, start at random, or "
+        "from a file (default: imagenet)",
+    )
+    parser.add_argument("--logs", default="logs", metavar="FOLDER", help="where runs are saved")
+    parser.add_argument(
+        "--epochs", type=common.positive, metavar="N", help="one stage up to this epoch"
+    )
+    parser.add_argument(
+        "--schedule",
+        choices=("splits", "all-classes"),
+        help="the paper's three stages (default, unless --epochs is given: all-classes for the "
+        "large model of all classes, else splits)",
+    )
+    parser.add_argument(
+        "--layers", metavar="GROUP", help="heads, 3+, 4+, 5+, all or a regular expression"
+    )
+    parser.add_argument(
+        "--learning-rate",
+        type=common.above_zero,
+        metavar="RATE",
+        help=f"of a single stage (default: that of the run to go on with, else {RATE}; "
+        f"{RATE_FROM_RANDOM} from random weights)",
+    )
+    parser.add_argument("--steps", type=common.positive, metavar="N", help="batches an epoch")
+    parser.add_argument(
+        "--validation-steps", type=common.natural, metavar="N", help="0: no validation"
+    )
+    parser.add_argument("--batch-size", type=common.positive, metavar="N", help="images a device")
+    parser.add_argument("--gpus", type=common.positive, metavar="N", help="devices (default: 1)")
+    parser.add_argument("--shots", type=common.positive, default=1, help="references a query")
+    parser.add_argument("--seed", type=common.natural, metavar="N")
+    parser.add_argument("--workers", type=common.positive, default=2, help="threads that load")
+    common.add_config_argument(parser)
+
+
+def run(arguments):
+    refuse_mixed_stages(arguments)
+    common.load_backend(arguments)
+    from mrcnn.checkpoints import saved_stage
+    from siamese_mrcnn.model import SiameseMaskRCNN
+    from siamese_mrcnn.schedules import run_schedule
+
+    training, validation = open_data(arguments.data, arguments.split)
+    config = common.make_config(
+        arguments.config,
+        GPU_COUNT=arguments.gpus,
+        IMAGES_PER_GPU=arguments.batch_size,
+        NUM_TARGETS=arguments.shots,
+        STEPS_PER_EPOCH=arguments.steps,
+        VALIDATION_STEPS=arguments.validation_steps,
+        SEED=arguments.seed,
+    )
+    model = SiameseMaskRCNN("training", arguments.logs, config)
+    start_from(model, arguments.weights, arguments.split, training)
+    run_schedule(
+        model,
+        choose_stages(arguments, saved_stage(model.checkpoint)),
+        training,
+        validation if config.VALIDATION_STEPS else None,
+        workers=arguments.workers,
+    )
+    print(f"Epoch {model.epoch} is done. Weights: {model.checkpoint}")
+
+
+def choose_stages(arguments, before):
+    """The stages to train: the paper's, or a single one.
+
+    Args:
+        arguments: of the command line.
+        before: stage that the starting weights were saved in, {"layers", "learning_rate"}; {} if
+            there was none. What the arguments leave open goes on as it was.
+    """
+    from siamese_mrcnn.schedules import SCHEDULES, Stage
+
+    if arguments.epochs is None:
+        long = arguments.config == "large" and arguments.split == "all"
+        return SCHEDULES[arguments.schedule or ("all-classes" if long else "splits")]
+    usual_rate = RATE_FROM_RANDOM if arguments.weights == "none" else RATE
+    layers = arguments.layers or before.get("layers", "all")
+    learning_rate = arguments.learning_rate or before.get("learning_rate", usual_rate)
+    return [Stage(arguments.epochs, layers, learning_rate)]
+
+
+def refuse_mixed_stages(arguments):
+    """Refuse what describes a single stage together with a schedule of several.
+
+    Raises:
+        ValueError: names the arguments.
+    """
+    single = {
+        "--epochs": arguments.epochs,
+        "--layers": arguments.layers,
+        "--learning-rate": arguments.learning_rate,
+    }
+    given = [name for name, value in single.items() if value is not None]
+    if given and (arguments.schedule or arguments.epochs is None):
+        raise ValueError(
+            f"{' and '.join(given)} cannot be combined with a schedule, which sets epochs, layers "
+            "and learning rates itself. Give --epochs without --schedule for a single stage."
+        )
+
+
+def open_data(folder, split):
+    """Training and validation part of a COCO folder, limited to the split's seen classes."""
+    from siamese_mrcnn.coco import CocoDataset
+    from siamese_mrcnn.splits import split_classes
+
+    datasets = [CocoDataset.from_folder(folder, part) for part in ("train", "validation")]
+    for dataset in datasets:
+        ids = [class_id for class_id in dataset.class_ids if class_id > 0]
+        dataset.active_classes, _ = split_classes(split, ids)
+    return datasets
+
+
+def start_from(model, weights, split, training):
+    """Load the weights to start with and say what was loaded."""
+    if weights == "none":
+        from siamese_mrcnn.random_start import start_at_random
+
+        start_at_random(model, training)
+        return
+    if weights == "last":
+        print(model.load_latest_checkpoint())
+        return
+    path = imagenet_file(split) if weights == "imagenet" else weights
+    print(model.load_weights(path, may_be_missing=NOT_IN_A_BACKBONE))
+
+
+def imagenet_file(split, folder="checkpoints"):
+    """Path of the ImageNet weights that a split starts from.
+
+    Raises:
+        FileNotFoundError: it is not there.
+    """
+    path = Path(folder) / IMAGENET["all" if split == "all" else "split"]
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"There are no ImageNet weights {path}. {folder}/README.md says where they come from; "
+            "or give another file to --weights, or none to start at random."
+        )
+    return path

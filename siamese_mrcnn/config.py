@@ -1,0 +1,87 @@
+"""Settings of Siamese Mask R-CNN: what differs from the core, and the paper's two sizes."""
+
+import mrcnn.config
+from mrcnn.config import ConfigError
+
+
+class Config(mrcnn.config.Config):
+    """Siamese Mask R-CNN, small: one GPU of 12 GB; the defaults of the original."""
+
+    NAME = "siamese_mask_rcnn"
+    IMAGES_PER_GPU = 12
+    NUM_CLASSES = 2  # background, and whatever the reference shows
+
+    BACKBONE = "resnet50"
+    FPN_FEATUREMAPS = 256  # channels of P2..P6
+    FPN_CLASSIF_FC_LAYERS_SIZE = 512
+
+    IMAGE_MIN_DIM = 400
+    IMAGE_MAX_DIM = 512
+    TARGET_MIN_DIM = 75  # pixels of the prepared reference, by the rule of the query
+    TARGET_MAX_DIM = 96
+    NUM_TARGETS = 1  # references per query in training (K-shot)
+    # How references are fed when detecting; the original forgot to subtract (profile "official").
+    SUBTRACT_MEAN_FROM_REFERENCE = True
+
+    RPN_TRAIN_ANCHORS_PER_IMAGE = 64
+    POST_NMS_ROIS_TRAINING = 500
+    POST_NMS_ROIS_INFERENCE = 500
+    TRAIN_ROIS_PER_IMAGE = 100
+    MAX_GT_INSTANCES = 30
+    DETECTION_MAX_INSTANCES = 30
+    DETECTION_NMS_THRESHOLD = 0.5
+
+    LEARNING_RATE = 0.02
+    LOSS_WEIGHTS = {
+        "rpn_class_loss": 2.0,
+        "rpn_bbox_loss": 0.1,
+        "mrcnn_class_loss": 2.0,
+        "mrcnn_bbox_loss": 0.5,
+        "mrcnn_mask_loss": 1.0,
+    }
+
+    def __init__(self):
+        super().__init__()
+        self.TOP_DOWN_PYRAMID_SIZE = self.FPN_FEATUREMAPS  # the core's name for it
+        # K, height, width, channels of the prepared references of one query
+        self.TARGET_SHAPE = (self.NUM_TARGETS, self.TARGET_MAX_DIM, self.TARGET_MAX_DIM, 3)
+
+    def validate(self):
+        super().validate()
+        if self.TARGET_MAX_DIM % 32 or self.TARGET_MAX_DIM < 32:
+            raise ConfigError(
+                f"TARGET_MAX_DIM is {self.TARGET_MAX_DIM}, but the backbone halves the reference "
+                "five times, so it must be divisible by 32."
+            )
+        if self.TARGET_MIN_DIM > self.TARGET_MAX_DIM:
+            raise ConfigError(
+                f"TARGET_MIN_DIM ({self.TARGET_MIN_DIM}) must not exceed TARGET_MAX_DIM "
+                f"({self.TARGET_MAX_DIM})."
+            )
+        if self.NUM_TARGETS < 1:
+            raise ConfigError(f"NUM_TARGETS must be at least 1, but is {self.NUM_TARGETS}.")
+
+
+class SmallConfig(Config):
+    """The paper's small model under its own name: 1 GPU x 12 images of 512 pixels."""
+
+    NAME = "small_coco"
+
+
+class LargeConfig(Config):
+    """The paper's large model: 4 GPUs x 3 images of 1024 pixels."""
+
+    NAME = "large_coco"
+    GPU_COUNT = 4
+    IMAGES_PER_GPU = 3
+    FPN_CLASSIF_FC_LAYERS_SIZE = 1024
+    IMAGE_MIN_DIM = 800
+    IMAGE_MAX_DIM = 1024
+    TARGET_MIN_DIM = 150
+    TARGET_MAX_DIM = 192
+    RPN_TRAIN_ANCHORS_PER_IMAGE = 256
+    POST_NMS_ROIS_TRAINING = 2000
+    POST_NMS_ROIS_INFERENCE = 1000
+    TRAIN_ROIS_PER_IMAGE = 200
+    MAX_GT_INSTANCES = 100
+    DETECTION_MAX_INSTANCES = 100

@@ -1,0 +1,239 @@
+"""One-shot evaluation as in the paper: ask for every category that an image shows.
+
+For each image and each evaluated class in it, draw references, search, and call what is found by
+that class; then COCO's metrics over all images (paper, section 5.2). Two profiles:
+
+- "clean": references are fed as in training and never come from the image searched; all
+  detections count, whatever their score.
+- "official": as in the published results: references without the mean subtracted, possibly from
+  the image searched, and only detections of a score of at least 0.7.
+"""
+
+import contextlib
+import hashlib
+import json
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from mrcnn.weights import weight_array
+from siamese_mrcnn.coco_results import coco_metrics, ground_truth
+from siamese_mrcnn.evaluation_log import EvaluationLog, fingerprint, written_whole
+from siamese_mrcnn.queries import QueryLoader, read_record
+from siamese_mrcnn.reports import summarize_runs, write_report
+from siamese_mrcnn.search import search_images
+
+# What differs between the profiles: two settings of the model, and where references come from.
+PROFILES = {
+    "clean": {
+        "SUBTRACT_MEAN_FROM_REFERENCE": True,
+        "DETECTION_MIN_CONFIDENCE": 0.0,
+        "same_image": False,
+    },
+    "official": {
+        "SUBTRACT_MEAN_FROM_REFERENCE": False,
+        "DETECTION_MIN_CONFIDENCE": 0.7,
+        "same_image": True,
+    },
+}
+
+
+class EvaluationError(ValueError):
+    """An evaluation that cannot be done as asked."""
+
+
+def evaluate(
+    model,
+    dataset,
+    classes=None,
+    runs=1,
+    shots=1,
+    profile="clean",
+    limit=None,
+    seed=0,
+    output=None,
+    references=None,
+    random_boxes=False,
+    workers=2,
+    progress=True,
+):
+    """Evaluate a model on all images of a data set.
+
+    An evaluation into a folder can be interrupted: the same call goes on where it stopped.
+
+    Args:
+        model: `SiameseMaskRCNN` in inference mode.
+        dataset: prepared data set, of queries and of references.
+        classes: class ids to evaluate over; all by default.
+        runs: how often to evaluate, each time with other references.
+        shots: references a query.
+        profile: "clean" or "official", see above.
+        limit: look at the first `limit` images only.
+        seed: of all draws; a draw depends on seed, run, image and class alone.
+        output: folder for report.json, report.csv, report.md, the COCO results of each run and
+            references.json, which records every reference; None writes nothing.
+        references: a references.json to use again; its runs and shots replace the given ones.
+        random_boxes: measure chance: move every detection to a random place first.
+        workers: threads that load images and references.
+        progress: show a progress bar with the time left.
+
+    Returns:
+        the report: "bbox" and "segm" {metric: {"mean", "interval", "runs"}}, "classes" with AP by
+        class, "images", "queries" of a run, "failures" {reason: count} and the arguments.
+
+    Raises:
+        EvaluationError: an argument makes no sense, or nothing could be evaluated.
+    """
+    recorded = None
+    if references is not None:
+        record, recorded = read_record(references)
+        runs, shots = record["runs"], record["shots"]
+    classes = _check(dataset, classes, runs, shots, profile, limit, seed)
+    rules = PROFILES[profile]
+    loader = QueryLoader(
+        dataset, classes, model.config, runs, shots, seed, rules["same_image"], recorded
+    )
+    image_ids = [int(image_id) for image_id in dataset.image_ids[:limit]]
+    arguments = {
+        "profile": profile,
+        "runs": runs,
+        "shots": shots,
+        "seed": seed,
+        "limit": limit,
+        "random_boxes": random_boxes,
+        "replayed": fingerprint(record) if recorded is not None else None,
+    }
+    class_names = {loader.source_classes[c]: dataset.class_names[c] for c in classes}
+    with _settings(model.config, rules), _folder(output) as folder:
+        identity = [arguments, class_names, _identity(model), _identity_of_images(loader)]
+        log = EvaluationLog(folder / f"progress-{fingerprint(identity)}.jsonl")
+        search_images(model, loader, image_ids, log, random_boxes, workers, progress)
+        report = {**arguments, "images": len(image_ids), **_count(log, runs)}
+        report |= _measure(loader, image_ids, class_names, log, folder)
+        _write_references(log, report, folder)
+        write_report(report, folder)
+    return report
+
+
+def _measure(loader, image_ids, class_names, log, folder):
+    """Write the COCO results of each run, compute their metrics, and summarise them."""
+    truth = ground_truth(loader.dataset, image_ids)
+    source_images = [loader.source_images[image_id] for image_id in image_ids]
+    metrics = []
+    for run in range(loader.runs):
+        results = [
+            result
+            for query in _queries(log)
+            if query["run"] == run
+            for result in query.get("results", ())
+        ]
+        with written_whole(folder / f"results_run{run}.json") as file:
+            json.dump(results, file)
+        metrics.append(coco_metrics(truth, results, source_images, list(class_names)))
+    return summarize_runs(metrics, class_names)
+
+
+def _count(log, runs):
+    """Queries of each run, and failures of all runs by reason.
+
+    Raises:
+        EvaluationError: not a single query could be evaluated.
+    """
+    reasons = [query.get("failure") for query in _queries(log)]
+    failures = Counter(filter(None, reasons))
+    if not reasons:
+        raise EvaluationError(
+            "None of the images shows any of the classes, so there is nothing to evaluate. Choose "
+            "other classes or a higher limit."
+        )
+    if failures.total() == len(reasons):
+        detail = next(query["detail"] for query in _queries(log))
+        raise EvaluationError(f"Not a single query could be evaluated. The first: {detail}")
+    return {"queries": len(reasons) // runs, "failures": dict(sorted(failures.items()))}
+
+
+def _queries(log):
+    return (query for image in log for query in image["queries"])
+
+
+def _write_references(log, report, folder):
+    """Record the references of every query, to be looked at or used again."""
+    record = {name: report[name] for name in ("profile", "runs", "shots", "seed")}
+    record["images"] = [
+        {
+            "image_id": image["image_id"],
+            "queries": [
+                {name: value for name, value in query.items() if name != "results"}
+                for query in image["queries"]
+            ],
+        }
+        for image in log
+    ]
+    with written_whole(folder / "references.json") as file:
+        json.dump(record, file)
+
+
+def _check(dataset, classes, runs, shots, profile, limit, seed):
+    """The class ids to evaluate, ascending, once every argument makes sense."""
+    if profile not in PROFILES:
+        raise EvaluationError(f"The profile must be one of {list(PROFILES)}, but is {profile!r}.")
+    for name, value, least in (("runs", runs, 1), ("shots", shots, 1), ("seed", seed, 0)):
+        if not isinstance(value, int | np.integer) or value < least:
+            raise EvaluationError(
+                f"{name} must be a whole number of at least {least}, but is {value!r}."
+            )
+    if limit is not None and limit < 1:
+        raise EvaluationError(f"limit must be at least 1 image, or None for all, but is {limit}.")
+    known = [int(class_id) for class_id in dataset.class_ids if class_id > 0]
+    chosen = sorted({int(class_id) for class_id in classes}) if classes is not None else known
+    unknown = [class_id for class_id in chosen if class_id not in known]
+    if unknown or not chosen:
+        raise EvaluationError(
+            f"The classes must be some of the data set's ids {known[0]} to {known[-1]}, but are "
+            f"{chosen}."
+        )
+    return chosen
+
+
+@contextlib.contextmanager
+def _settings(config, rules):
+    """Change settings of the model for the time of the evaluation."""
+    changed = {name: value for name, value in rules.items() if name.isupper()}
+    before = {name: getattr(config, name) for name in changed}
+    for name, value in changed.items():
+        setattr(config, name, value)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(config, name, value)
+
+
+@contextlib.contextmanager
+def _folder(output):
+    """The folder to write into; a passing one if nothing shall stay."""
+    if output is not None:
+        Path(output).mkdir(parents=True, exist_ok=True)
+        yield Path(output)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+def _identity(model):
+    """What tells models apart: their settings and the bytes of their weights."""
+    weights = hashlib.sha256()
+    network = getattr(model, "keras_model", None)
+    for variable in network.weights if network is not None else ():
+        weights.update(np.ascontiguousarray(weight_array(variable)))
+    return [repr(model.config.items()), weights.hexdigest()]
+
+
+def _identity_of_images(loader):
+    """What tells data sets apart: the images and the classes in each."""
+    return [
+        (source, [int(class_id) for class_id in loader.dataset.classes_in(image_id)])
+        for image_id, source in enumerate(loader.source_images)
+    ]

@@ -1,0 +1,224 @@
+"""Siamese Mask R-CNN for users: train it, load and save its weights, search with it."""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from mrcnn.images import Geometry
+from mrcnn.inputs import as_list, is_picture, same_shape_chunks, windows_of
+from mrcnn.model import COMPILED_SETTINGS, MaskRCNN
+from siamese_mrcnn.batches import load_sample
+from siamese_mrcnn.config import Config
+from siamese_mrcnn.network import SiameseNetwork
+from siamese_mrcnn.original_layout import siamese_groups
+from siamese_mrcnn.references import prepare_reference
+
+logger = logging.getLogger(__name__)
+
+
+class ReferencesError(ValueError):
+    """References that do not fit the images or each other."""
+
+
+@dataclass(frozen=True)
+class EncodedQuery:
+    """The features of one query: they serve any number of references."""
+
+    pyramid: list[Any]  # P2..P6, tensors [1, rows, columns, channels]
+    geometry: Geometry
+
+
+class SiameseMaskRCNN(MaskRCNN):
+    """Finds and segments in a query image whatever a reference shows.
+
+    Args:
+        mode: "training" or "inference".
+        model_dir: folder that training runs are saved below.
+        config: `siamese_mrcnn.config.Config`.
+
+    Attributes:
+        keras_model: the `keras.Model` of this mode; it holds the weights.
+        epoch: epochs that the weights have been trained for.
+        log_dir: folder of the current training run.
+    """
+
+    compiled_settings = (*COMPILED_SETTINGS, "SUBTRACT_MEAN_FROM_REFERENCE")
+    config_class = Config
+
+    def __init__(self, mode, model_dir, config):
+        super().__init__(mode, config, model_dir)
+
+    @staticmethod
+    def make_network(config):
+        return SiameseNetwork(config)
+
+    @staticmethod
+    def file_groups(architecture):
+        return siamese_groups(architecture)
+
+    sample_loader = staticmethod(load_sample)
+
+    def load_checkpoint(self, path, training_schedule=None, verbose=0):
+        """Load a checkpoint of the original or of this program, so that training goes on there.
+
+        Args:
+            path: the file; its name tells the epoch.
+            training_schedule: for callers of the original; loading by name needs none.
+            verbose: 1 prints what was loaded.
+        """
+        del training_schedule
+        return self.load_weights(path, verbose=verbose)
+
+    def load_latest_checkpoint(self, training_schedule=None, verbose=0):
+        """Load the latest checkpoint of the latest run of this NAME. Returns the report."""
+        return self.load_checkpoint(self.find_last(), training_schedule, verbose)
+
+    def detect(self, references, images, verbose=0):
+        """Find in each image all instances of what its references show.
+
+        Args:
+            references: one entry for all images, or a list with one entry an image. An entry is
+                a crop that shows one object (array or path), or a list of K of them.
+            images: list of arrays [height, width(, channels)] or paths, of any sizes.
+            verbose: 1 logs how many instances were found.
+
+        Returns:
+            a `mrcnn.results.Detections` per image; class 1 is what the references show.
+
+        Raises:
+            ReferencesError: the references do not fit the images or differ in number.
+            mrcnn.images.ImageError: a reference or image is none, or empty.
+        """
+        images = as_list(images)
+        if not images:
+            return []
+        prepared = self._prepare_references(references, len(images))
+        vectors = self.encode_references(prepared)
+        detections = []
+        for chunk in same_shape_chunks(self.prepare(images), self.config.BATCH_SIZE):
+            first, last = len(detections), len(detections) + len(chunk)
+            chosen = vectors
+            if len(prepared) > 1:
+                chosen = [vector[first:last] for vector in vectors]
+            pyramid, geometries = self._encode_chunk(chunk)
+            detections += self._find(pyramid, chosen, geometries)
+        if verbose:
+            logger.info("Found %s instances.", [len(each) for each in detections])
+        return detections
+
+    def encode_references(self, references):
+        """References to one vector a pyramid level, which can be kept and used again.
+
+        Args:
+            references: uint8 [N, K, height, width, 3], prepared (`prepare_reference`).
+
+        Returns:
+            [[N, channels], ...] for P2..P6.
+
+        Raises:
+            ReferencesError: they are not prepared.
+        """
+        references, expected = np.asarray(references), tuple(self.config.TARGET_SHAPE[1:])
+        if references.ndim != 5 or references.shape[2:] != expected:
+            raise ReferencesError(
+                "References must be prepared (siamese_mrcnn.references.prepare_reference) and "
+                f"stacked to the shape [N, K, {', '.join(map(str, expected))}], but have the "
+                f"shape {list(references.shape)}."
+            )
+        shots = references.shape[1]
+        encode = self.function("reference", shots, lambda: self.network.reference_model(shots))
+        return encode(references)
+
+    def encode_queries(self, images):
+        """Images (arrays or paths) to a list of `EncodedQuery`."""
+        encoded = []
+        for chunk in same_shape_chunks(self.prepare(images), self.config.BATCH_SIZE):
+            pyramid, geometries = self._encode_chunk(chunk)
+            encoded += [
+                EncodedQuery([level[row : row + 1] for level in pyramid], geometry)
+                for row, geometry in enumerate(geometries)
+            ]
+        return encoded
+
+    def detect_encoded(self, queries, vectors):
+        """Detect with encoded queries and references.
+
+        Args:
+            queries: list of N `EncodedQuery`, or of one that all references are searched in.
+            vectors: [[N, channels], ...] for P2..P6.
+
+        Returns:
+            N `mrcnn.results.Detections`.
+        """
+        count = len(vectors[0])
+        if len(queries) not in (1, count):
+            raise ReferencesError(
+                f"{len(queries)} queries do not go with {count} references: give as many, or one "
+                "query for all."
+            )
+        queries = list(queries) * count if len(queries) == 1 else queries
+        detections = []
+        for row, query in enumerate(queries):
+            chosen = [vector[row : row + 1] for vector in vectors]
+            detections += self._find(query.pyramid, chosen, [query.geometry])
+        return detections
+
+    def _encode_chunk(self, chunk):
+        """Pyramid of a batch of prepared images of one shape, and their geometries."""
+        geometries = [geometry for _, geometry in chunk]
+        shape = geometries[0].prepared_shape
+        encode = self.function("query", shape, lambda: self.network.query_model(shape))
+        return encode(np.stack([image for image, _ in chunk])), geometries
+
+    def _find(self, pyramid, vectors, geometries):
+        """Match a batch of queries with their references, or with one for all of them."""
+        if len(vectors[0]) < len(geometries):
+            vectors = [ops.repeat(vector, len(geometries), axis=0) for vector in vectors]
+        shape = geometries[0].prepared_shape
+        find = self.function(
+            "matched_boxes", shape, lambda: self.network.matched_boxes_model(shape)
+        )
+        found = find({"pyramid": pyramid, "vectors": vectors, "windows": windows_of(geometries)})
+        return self.restore(found, geometries)
+
+    def _prepare_references(self, references, images):
+        """Prepared references uint8 [images or 1, K, height, width, 3]."""
+        entries = _entries(references, images)
+        shots = {len(entry) for entry in entries}
+        if shots == {0} or len(shots) != 1:
+            raise ReferencesError(
+                "Every image needs the same number of references, at least one, but the numbers "
+                f"are {[len(entry) for entry in entries]}."
+            )
+        return np.stack(
+            [[prepare_reference(crop, self.config) for crop in entry] for entry in entries]
+        )
+
+
+def _entries(references, images):
+    """A list of K crops for each image, or a single one for all of them."""
+    if is_picture(references):
+        return [[references]]
+    references = _crops(references)
+    if len(references) != images:
+        raise ReferencesError(
+            f"There are {len(references)} references for {images} images. Give one crop for all "
+            "images, or a list with one entry an image; an entry may be a list of K crops, so K "
+            "references of a single image are [[crop, crop, ...]]."
+        )
+    return [_crops(entry) for entry in references]
+
+
+def _crops(entry):
+    """The crops of an entry as a list."""
+    if is_picture(entry):
+        return [entry]
+    if not isinstance(entry, Iterable):
+        raise ReferencesError(
+            f"A reference must be an image array or a path, or a list of them, but is {entry!r}."
+        )
+    return list(entry)

@@ -1,0 +1,42 @@
+"""The paper's training schedules as data (section 4.3, and the original's code).
+
+An epoch has STEPS_PER_EPOCH batches; each stage starts with a momentum of zero.
+"""
+
+from typing import NamedTuple
+
+
+class Stage(NamedTuple):
+    """Train these layers at this learning rate up to this epoch."""
+
+    epochs: int  # number of the last epoch, counted from the very beginning
+    layers: str  # see `mrcnn.layer_groups`
+    learning_rate: float
+
+
+SCHEDULES = {
+    # the four splits, and the small model
+    "splits": (Stage(1, "heads", 0.02), Stage(120, "all", 0.02), Stage(160, "all", 0.002)),
+    # the large model of all 80 classes
+    "all-classes": (Stage(1, "heads", 0.02), Stage(240, "all", 0.02), Stage(320, "all", 0.002)),
+}
+
+
+def run_schedule(model, schedule, train_dataset, val_dataset, **keywords):
+    """Train a model by a schedule; stages that lie behind it are passed over.
+
+    Args:
+        model: `SiameseMaskRCNN` in mode "training".
+        schedule: stages in order.
+        train_dataset, val_dataset, keywords: as `SiameseMaskRCNN.train`.
+    """
+    for stage in schedule:
+        if stage.epochs > model.epoch or stage is schedule[-1]:  # the last one says so
+            model.train(
+                train_dataset,
+                val_dataset,
+                stage.learning_rate,
+                stage.epochs,
+                stage.layers,
+                **keywords,
+            )

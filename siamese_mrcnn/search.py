@@ -1,0 +1,100 @@
+"""The work of an evaluation: search every image for every reference, and log what is found."""
+
+import logging
+
+import numpy as np
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from siamese_mrcnn.coco_results import encode_detections
+from siamese_mrcnn.queries import ahead
+from siamese_mrcnn.random_baseline import scatter
+
+logger = logging.getLogger(__name__)
+
+SCATTER = 1  # keeps the random numbers of the chance level apart from those of the references
+
+
+def search_images(model, loader, image_ids, log, random_boxes=False, workers=2, progress=True):
+    """Search the images that the log does not have yet, and append each one to it.
+
+    Args:
+        model: `SiameseMaskRCNN` in inference mode.
+        loader: `QueryLoader`.
+        image_ids: the data set's own; images that show none of the classes are passed over.
+        log: `EvaluationLog`.
+        random_boxes: whether to move what is found to random places.
+        workers: threads that load ahead.
+        progress: whether to show a bar.
+    """
+    asked = [image_id for image_id in image_ids if loader.classes_in(image_id)]
+    left = [i for i in asked if loader.source_images[i] not in log.done]
+    done = len(asked) - len(left)
+    if done:
+        logger.info("%d of %d images are done already.", done, len(asked))
+    with _progress_bar(progress) as bar:
+        task = bar.add_task("Evaluating", total=len(asked), completed=done)
+        loaded = ahead(loader.load, left, workers)
+        for image_id, (image, queries) in zip(left, loaded, strict=True):
+            found = detect_queries(model, image, [each for each in queries if not each.failure])
+            if random_boxes:
+                found = {query: _scattered(loader, query, found[query], image) for query in found}
+            entries = [_entry(loader, query, found.get(query.key)) for query in queries]
+            log.append(loader.source_images[image_id], {"queries": entries})
+            bar.advance(task)
+
+
+def detect_queries(model, image, queries):
+    """Search one image for the references of several queries; its features are computed once.
+
+    Returns:
+        {key of the query: `Detections`}.
+    """
+    if not queries:
+        return {}
+    pictures = [np.stack([each.picture for each in query.references]) for query in queries]
+    features = model.encode_queries([image])
+    vectors = model.encode_references(np.stack(pictures))
+    found = model.detect_encoded(features, vectors)
+    return {query.key: detections for query, detections in zip(queries, found, strict=True)}
+
+
+def _scattered(loader, key, detections, image):
+    return scatter(detections, image.shape, np.random.default_rng([loader.seed, *key, SCATTER]))
+
+
+def _entry(loader, query, found):
+    """A query with its references and results, as the log keeps it."""
+    entry = loader.record(query)
+    if query.failure:
+        logger.info(  # the report counts them by reason
+            "Image %d is not searched for category %d in run %d: %s",
+            query.source_image_id,
+            query.category_id,
+            query.run,
+            query.detail,
+        )
+        return entry
+    return entry | {"results": encode_detections(found, query.source_image_id, query.category_id)}
+
+
+def _progress_bar(shown):
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("images,"),
+        TimeElapsedColumn(),
+        TextColumn("gone,"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+        console=Console(stderr=True),
+        disable=not shown,
+    )
