@@ -1,0 +1,53 @@
+"""The plain Mask R-CNN gives the recorded numbers."""
+
+import numpy as np
+import pytest
+from inference_checks import assert_outputs_equal, assert_result_equal, run_network
+from recording import MaskRCNNInference, MaskRCNNTraining, read, set_recorded_weights
+from training_checks import assert_step_equal
+
+from mrcnn.model import MaskRCNN
+from mrcnn.network import MaskRCNNNetwork
+
+
+@pytest.fixture(scope="module")
+def recording():
+    return read("mask_rcnn_inference")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    made = MaskRCNN("inference", MaskRCNNInference(), tmp_path_factory.mktemp("logs"))
+    set_recorded_weights(made.keras_model)
+    return made
+
+
+def test_every_output_is_the_recorded_one(model, recording):
+    ((prepared, _),) = model.prepare([recording["image"]])
+    outputs = run_network(model.network, recording, images=prepared[None])
+    outputs["mrcnn_mask"] = outputs["mrcnn_mask"].mean(axis=(1, 2))
+    names = {
+        "rois": "rpn_rois",
+        "mrcnn_class": "mrcnn_class",
+        "mrcnn_bbox": "mrcnn_bbox",
+        "detections": "detections",
+        "mrcnn_mask": "mrcnn_mask",
+    }
+    assert_outputs_equal(outputs, recording, names)
+
+
+def test_detect_returns_the_recorded_result(model, recording):
+    (found,) = model.detect([recording["image"]])
+    assert_result_equal(found, recording)
+
+
+def test_image_meta_is_the_recorded_one(model, recording):
+    from mrcnn.images import compose_image_meta
+
+    ((_, geometry),) = model.prepare([recording["image"]])
+    active = np.zeros(81)  # as the original passes them when detecting
+    np.testing.assert_allclose(compose_image_meta(0, geometry, active), recording["image_meta"])
+
+
+def test_a_training_step_is_the_recorded_one():
+    assert_step_equal(MaskRCNNNetwork(MaskRCNNTraining()), read("mask_rcnn_training"))

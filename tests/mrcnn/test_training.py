@@ -1,0 +1,320 @@
+"""Training: the same on one device and on two, in one go and resumed; what it leaves behind."""
+
+import csv
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from mrcnn import model as model_module
+from mrcnn.batches import Batches
+from mrcnn.checkpoints import optimizer_path
+from mrcnn.dataset import Dataset, DatasetError
+from mrcnn.optimizer import GloballyClippedSGD
+from mrcnn.training import compile_stage
+from mrcnn.weights import layer_of, weight_array, weight_name
+from small import random_rois
+from tiny import BoxesDataset, TinyConfig, arrays_of, assert_same_arrays, tiny_model
+
+TESTS = Path(__file__).parents[1]
+FIVE_LOSSES = TinyConfig.LOSS_WEIGHTS
+
+# --- several devices ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module", autouse=True)
+def replica_program(tmp_path_factory):
+    """The program that trains on one device and on two; it runs beside the other tests."""
+    folder = tmp_path_factory.mktemp("replicas")
+    process = subprocess.Popen(
+        [sys.executable, TESTS / "mrcnn" / "replica_steps.py", folder],
+        env={
+            **os.environ,
+            "KERAS_BACKEND": keras.backend.backend(),
+            "PYTHONPATH": os.pathsep.join(
+                [str(TESTS), str(TESTS / "golden"), os.environ.get("PYTHONPATH", "")]
+            ),
+        },
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    yield process, folder
+    process.kill()
+    process.wait()
+
+
+# --- in one go, and resumed ---------------------------------------------------------------------
+
+
+class CopyFolder(keras.callbacks.Callback):
+    """Keeps a copy of the folder of a run as it is after the first epoch."""
+
+    def __init__(self, model, target):
+        super().__init__()
+        self.run, self.target = model, target
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == 0:
+            shutil.copytree(self.run.log_dir, self.target / self.run.log_dir.name)
+
+
+# Without the pyramid: on a CPU, TensorFlow's gradient of RoIAlign loses an addition now and then.
+LAYERS = r"(mrcnn|rpn)_.*"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """(model after two epochs in one go, its history, model_dir as it was after the first)."""
+    broken_off = tmp_path_factory.mktemp("broken_off")
+    model = tiny_model("training", tmp_path_factory.mktemp("runs"))
+    history = model.train(
+        BoxesDataset(),
+        BoxesDataset(3),
+        learning_rate=0.002,
+        epochs=2,
+        layers=LAYERS,
+        custom_callbacks=[CopyFolder(model, broken_off)],
+    )
+    return model, history, broken_off
+
+
+@pytest.fixture(scope="module")
+def resumed(run):
+    """The model that went on from the copy after the first epoch, and its history."""
+    model = tiny_model("training", run[2])
+    for variable in model.keras_model.weights:
+        variable.assign(np.zeros(variable.shape, variable.dtype))
+    model.load_latest_checkpoint()
+    assert model.epoch == 1
+    history = model.train(BoxesDataset(), BoxesDataset(3), 0.002, 2, LAYERS)
+    return model, history
+
+
+def momenta_of(model):
+    optimizer = model.keras_model.optimizer
+    names = map(weight_name, model.keras_model.trainable_variables)
+    return dict(zip(names, map(weight_array, optimizer.momentums), strict=True))
+
+
+@pytest.mark.backends
+def test_a_resumed_training_ends_where_an_unbroken_one_does(run, resumed):
+    for arrays in (lambda model: arrays_of(model.keras_model), momenta_of):
+        assert_same_arrays(arrays(resumed[0]), arrays(run[0]))
+    assert resumed[0].epoch == run[0].epoch == 2
+    for name, values in run[1].history.items():
+        assert resumed[1].history[name] == values[1:], name
+
+
+def test_a_resumed_training_stays_in_its_folder(run, resumed):
+    assert resumed[0].log_dir == run[2] / run[0].log_dir.name
+    assert [row["epoch"] for row in read_csv(resumed[0].log_dir)] == ["1", "2"]
+
+
+# --- what is left behind ------------------------------------------------------------------------
+
+
+def read_csv(folder):
+    with open(folder / "history.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_epoch_leaves_its_weights_and_the_last_one_the_optimiser(run):
+    names = {path.name for path in run[0].log_dir.glob("*.h5")}
+    assert names == {"tiny_0001.weights.h5", "tiny_0002.weights.h5", "tiny_0002.optimizer.h5"}
+    assert run[0].find_last() == str(run[0].log_dir / "tiny_0002.weights.h5")
+    loaded = tiny_model("inference", run[0].model_dir)
+    loaded.load_latest_checkpoint()
+    assert_same_arrays(arrays_of(loaded.keras_model), arrays_of(run[0].keras_model))
+    assert loaded.epoch == 2
+
+
+def test_history_csv_holds_every_loss_of_every_epoch(run):
+    rows = read_csv(run[0].log_dir)
+    assert [row.pop("epoch") for row in rows] == ["1", "2"]
+    names = {"loss", *FIVE_LOSSES}
+    assert set(rows[0]) == names | {f"val_{name}" for name in names}
+    for name, values in run[1].history.items():
+        assert [float(row[name]) for row in rows] == values
+
+
+def test_tensorboard_reads_the_same_curves(run):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    for folder, prefix in (("train", ""), ("validation", "val_")):
+        events = accumulator.EventAccumulator(str(run[0].log_dir / folder)).Reload()
+        assert set(events.Tags()["scalars"]) == {"loss", *FIVE_LOSSES}
+        for name in events.Tags()["scalars"]:
+            points = events.Scalars(name)
+            assert [point.step for point in points] == [1, 2]
+            values = [point.value for point in points]
+            np.testing.assert_allclose(values, run[1].history[prefix + name], rtol=1e-6)
+
+
+def test_a_second_training_of_the_same_stage_goes_on_from_the_last_checkpoint(
+    tmp_path, monkeypatch
+):
+    calls = []
+    monkeypatch.setattr(model_module, "run_stage", lambda *arguments: calls.append(arguments))
+    model = tiny_model("training", tmp_path)
+    model.train(BoxesDataset(), None, 0.02, epochs=3, layers="heads")
+    model.train(BoxesDataset(), None, 0.02, epochs=5, layers="all")
+    batches, _, log_dir, epochs, checkpoint, stage, _ = calls[1][2:]
+    assert (batches.epoch, epochs, model.epoch) == (3, 5, 5)
+    assert checkpoint == log_dir / "tiny_0003.weights.h5"
+    assert stage == {"learning_rate": 0.02, "layers": "all"}
+    assert calls[0][4] == log_dir and calls[0][6] is None
+
+
+# --- the step itself ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def batch():
+    """Two images whose boxes fill all MAX_GT_INSTANCES."""
+    config = type("Changed", (TinyConfig,), {"MAX_GT_INSTANCES": 2})()
+    return Batches(BoxesDataset(), config, steps=1, workers=0)[0]
+
+
+def test_every_loss_falls_on_a_batch_seen_again_and_again(tmp_path, batch):
+    model = tiny_model("training", tmp_path, USE_RPN_ROIS=False, MAX_GT_INSTANCES=2)
+    compile_stage(model.keras_model, model.config, 5e-5, "all")
+    x, y = batch
+    rois = [random_rois(model.config, each, np.random.default_rng(0)) for each in x["gt_boxes"]]
+    losses = []
+    for _ in range(8):
+        model.keras_model.reset_metrics()
+        x_with_rois = {**x, "rois": np.stack(rois)}
+        losses.append(model.keras_model.train_on_batch(x_with_rois, y, return_dict=True))
+    for name in ("loss", *FIVE_LOSSES):
+        assert losses[-1][name] < losses[0][name], name
+    assert losses[-1]["loss"] < 0.9 * losses[0]["loss"]
+
+
+@pytest.mark.parametrize("layers", ["heads", "all"])
+def test_weight_decay_covers_what_trains_but_gamma_and_beta(tmp_path, batch, layers):
+    model = tiny_model("training", tmp_path, WEIGHT_DECAY=10.0, MAX_GT_INSTANCES=2).keras_model
+    compile_stage(model, TinyConfig(), 0.002, layers)
+    logs = model.test_on_batch(*batch, return_dict=True)
+    expected = 10 * sum(
+        np.mean(array.astype(np.float64) ** 2)
+        for name, array in arrays_of(model).items()
+        if name.split("/")[1] in ("kernel", "bias")
+        and (layers == "all" or not layer_of(name).startswith(("conv", "res")))
+    )
+    found = logs["loss"] - sum(logs[name] for name in FIVE_LOSSES)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@pytest.mark.backends
+@pytest.mark.parametrize(("limit", "factor"), [(6.5, 0.5), (26.0, 1.0)])
+def test_the_norm_of_all_gradients_together_is_clipped(limit, factor):
+    variables = [keras.Variable(np.zeros(2), name="a"), keras.Variable(np.zeros(1), name="b")]
+    optimizer = GloballyClippedSGD(1.0, momentum=0.9, global_clipnorm=limit)
+    gradients = [keras.ops.array([3.0, 4.0]), keras.ops.array([12.0])]  # norms 5, 12, together 13
+    optimizer.apply(gradients, variables)
+    np.testing.assert_allclose(weight_array(variables[0]), [-3 * factor, -4 * factor], rtol=1e-6)
+    np.testing.assert_allclose(weight_array(variables[1]), [-12 * factor], rtol=1e-6)
+
+
+def test_a_stage_takes_momentum_and_clipping_from_the_configuration(tmp_path):
+    model = tiny_model("training", tmp_path, LEARNING_MOMENTUM=0.7, GRADIENT_CLIP_NORM=2.5)
+    compile_stage(model.keras_model, model.config, 0.02, "heads")
+    optimizer = model.keras_model.optimizer
+    assert (optimizer.momentum, optimizer.global_clipnorm) == (0.7, 2.5)
+    assert float(optimizer.learning_rate) == np.float32(0.02)
+    assert len(optimizer.momentums) == len(model.keras_model.trainable_variables)
+
+
+# --- what a user may get wrong ------------------------------------------------------------------
+
+
+def test_more_devices_than_there_are_is_told(tmp_path):
+    with pytest.raises(ValueError, match=r"GPU_COUNT is 9, but this machine has \d device"):
+        tiny_model("training", tmp_path, GPU_COUNT=9)
+
+
+def test_detection_needs_no_devices(tmp_path):
+    assert tiny_model("inference", tmp_path, GPU_COUNT=9).config.BATCH_SIZE == 18
+
+
+def test_a_model_for_detection_does_not_train(tmp_path):
+    with pytest.raises(RuntimeError, match=r'train\(\) needs a model in mode "training"'):
+        tiny_model("inference", tmp_path).train(BoxesDataset(), None, 0.1, 1, "all")
+
+
+def test_an_epoch_that_is_reached_already_is_told(tmp_path, caplog):
+    model = tiny_model("training", tmp_path)
+    model.epoch = 160
+    with caplog.at_level(logging.WARNING):
+        assert model.train(BoxesDataset(), None, 0.1, 120, "all") is None
+    assert "up to epoch 120: epoch 160 is reached already" in caplog.text
+
+
+def test_layers_that_do_not_exist_leave_no_folder(tmp_path):
+    model = tiny_model("training", tmp_path)
+    with pytest.raises(ValueError, match="layers='head' matches no layer"):
+        model.train(BoxesDataset(), None, 0.1, 1, "head")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_data_set_must_be_prepared(tmp_path):
+    with pytest.raises(DatasetError, match="call prepare"):
+        tiny_model("training", tmp_path).train(Dataset(), None, 0.1, 1, "all")
+
+
+@pytest.mark.parametrize("mode", ["pad64", "none"])
+def test_training_needs_images_of_one_size(tmp_path, mode):
+    with pytest.raises(ValueError, match=f'is "{mode}", but training needs images of one size'):
+        tiny_model("training", tmp_path, IMAGE_RESIZE_MODE=mode)
+
+
+def test_a_damaged_optimiser_is_told_before_training(run, tmp_path):
+    folder = tmp_path / run[0].log_dir.name
+    shutil.copytree(run[0].log_dir, folder)
+    optimizer_path(folder / "tiny_0002.weights.h5").write_bytes(b"nonsense")
+    model = tiny_model("training", tmp_path)
+    model.load_latest_checkpoint()
+    with pytest.raises(ValueError, match=r"tiny_0002\.optimizer\.h5 does not hold"):
+        model.train(BoxesDataset(), None, 0.002, 3, LAYERS)
+
+
+# --- several devices, at the end: the program has run meanwhile ---------------------------------
+
+
+@pytest.fixture(scope="module")
+def replicas(replica_program):
+    """What each run of the program ended with."""
+    process, folder = replica_program
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors[-3000:]
+    return {path.stem: dict(np.load(path)) for path in folder.glob("*.npz")}
+
+
+@pytest.mark.backends
+def test_two_devices_train_as_one_does(replicas):
+    one, two = replicas["one"], replicas["two"]
+    assert set(one) == set(two)
+    for name, expected in one.items():
+        scale = np.abs(expected).max()
+        # Float32 sums in another order, over three steps
+        np.testing.assert_allclose(two[name] / scale, expected / scale, atol=2e-5, err_msg=name)
+
+
+@pytest.mark.backends
+def test_every_loss_and_the_clipping_took_part_in_that(replicas):
+    for name in FIVE_LOSSES:
+        assert replicas["one"][f"loss|{name}"][0] > 0.01, name
+    for run in ("one", "two"):
+        np.testing.assert_allclose(replicas[run]["first_step"], 0.5, rtol=1e-4)
+
+
+def test_clipping_on_each_device_would_be_noticed(replicas):
+    if "each_on_its_own" not in replicas:
+        pytest.skip("JAX runs one program on all devices")
+    assert replicas["each_on_its_own"]["first_step"] > 0.6

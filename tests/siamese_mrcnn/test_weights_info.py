@@ -1,0 +1,73 @@
+"""Weights files say which model they are of, and change their layout without a loss."""
+
+import h5py
+import numpy as np
+import pytest
+
+from mrcnn.weights import WeightsError, read_weights
+from siamese_mrcnn import cli
+from siamese_mrcnn.model import SiameseMaskRCNN
+from siamese_mrcnn.weights_info import convert, describe
+from small import SmallTrainingConfig, random_weights
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    model = SiameseMaskRCNN("inference", ".", SmallTrainingConfig())
+    random_weights(model.keras_model)
+    path = tmp_path_factory.mktemp("weights") / "small_0007.weights.h5"
+    model.save_weights(path)
+    return path
+
+
+def tensors(**shapes):
+    names = {"res2a_branch2a": (1, 1, 64, 64)} | shapes
+    return {f"{name}/kernel": np.zeros(shape) for name, shape in names.items()}
+
+
+def test_there_and_back(saved, tmp_path):
+    original, keras = tmp_path / "original.h5", tmp_path / "again.weights.h5"
+    info = convert(saved, original)
+    convert(original, keras)
+    assert (info.kind, info.backbone, info.num_classes) == ("siamese", "resnet50", 2)
+    assert (info.pyramid_channels, info.hidden_size, info.has_masks) == (32, 32, True)
+    with h5py.File(original) as file:
+        assert {"resnet_model", "fpn_model", "rpn_model", "mrcnn_mask"} <= set(file)
+    before, after = read_weights(saved), read_weights(keras)
+    assert before.keys() == after.keys() and len(before) > 300
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+
+
+def test_commands(saved, tmp_path, capsys):
+    assert cli.main(["weights", "inspect", str(saved)]) == 0
+    text = capsys.readouterr().out
+    assert "Siamese Mask R-CNN, resnet50" in text and "2, background included" in text
+    assert "epoch             7" in text
+    broken = tmp_path / "broken.h5"
+    broken.write_bytes(saved.read_bytes()[:5000])
+    for name in (broken, tmp_path / "missing.h5"):
+        assert cli.main(["weights", "inspect", str(name)]) == 1
+        assert str(name) in capsys.readouterr().err
+    arguments = ["weights", "convert", str(saved), str(tmp_path / "a.h5"), "--layout", "keras"]
+    assert cli.main(arguments) == 1
+    assert "ends in .weights.h5" in capsys.readouterr().err
+
+
+def test_kinds():
+    heads = {"mrcnn_class_logits": (1024, 81), "mrcnn_class_conv1": (7, 7, 256, 1024)}
+    info = describe(tensors(**heads, res4w_branch2a=(1, 1, 1024, 256)))
+    assert (info.kind, info.backbone, info.num_classes) == ("mask_rcnn", "resnet101", 81)
+    assert (info.hidden_size, info.pyramid_channels, info.has_masks) == (1024, None, False)
+    assert info.parameters == 64 * 64 + 1024 * 81 + 49 * 256 * 1024 + 1024 * 256
+    assert describe(tensors(**heads, fpn_distance_P2=(1, 1, 512, 384))).kind == "siamese"
+    assert describe(tensors()).kind == "backbone"
+
+
+def test_no_backbone_and_backbone_only(tmp_path):
+    with pytest.raises(WeightsError, match="no layer res2a_branch2a"):
+        describe({"dense/kernel": np.zeros((3, 3))})
+    path = tmp_path / "backbone.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("res2a_branch2a/res2a_branch2a/kernel:0", data=np.zeros((1, 1, 64, 64)))
+    with pytest.raises(WeightsError, match="holds a backbone only"):
+        convert(path, tmp_path / "out.h5")
