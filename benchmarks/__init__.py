@@ -1,0 +1,1 @@
+"""Speed and memory of the main jobs, as multiples of one matrix product in the same run."""

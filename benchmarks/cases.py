@@ -1,0 +1,92 @@
+"""What is measured: each case prepares itself once and gives the function to time."""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row of the table."""
+
+    title: str
+    prepare: Any  # function of the data folder that gives the function to time
+    repetitions: int
+
+
+def _detect(folder):
+    """All 30 rows of detections are filled, so that the mask head has all its work."""
+    import numpy as np
+
+    from mrcnn.weights import named_variables
+    from siamese_mrcnn.config import SmallConfig
+    from siamese_mrcnn.model import SiameseMaskRCNN
+
+    class Config(SmallConfig):
+        IMAGES_PER_GPU = 1
+        DETECTION_MIN_CONFIDENCE = 0.0
+
+    model = SiameseMaskRCNN("inference", folder, Config())
+    named_variables(model.keras_model)["mrcnn_class_logits/bias"].assign([-9.0, 9.0])
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (480, 640, 3), dtype=np.uint8)
+    reference = rng.integers(0, 256, (120, 90, 3), dtype=np.uint8)
+
+    def detect():
+        (found,) = model.detect(reference, [image])
+        if len(found) < Config.DETECTION_MAX_INSTANCES:
+            raise RuntimeError(f"Only {len(found)} detections: the measurement would flatter.")
+
+    return detect
+
+
+def _train_step(folder):
+    from mrcnn.trainable import TrainableModel
+    from mrcnn.training import compile_stage
+    from siamese_mrcnn.batches import SiameseBatches
+    from siamese_mrcnn.coco import CocoDataset
+    from siamese_mrcnn.config import SmallConfig
+    from siamese_mrcnn.network import SiameseNetwork
+
+    class Config(SmallConfig):
+        IMAGES_PER_GPU = 2
+
+    config = Config()
+    model = TrainableModel(SiameseNetwork(config), config.IMAGE_SHAPE)
+    compile_stage(model, config, 1e-6, "all")
+    batches = SiameseBatches(CocoDataset.from_folder(folder, "train"), config, 1, workers=0)
+    x, y = batches[0]
+    return lambda: model.train_on_batch(x, y)
+
+
+def _sample(config_name):
+    def prepare(folder):
+        import itertools
+
+        import cv2
+        import numpy as np
+
+        from siamese_mrcnn import config as configurations
+        from siamese_mrcnn.batches import load_sample
+        from siamese_mrcnn.coco import CocoDataset
+
+        cv2.setNumThreads(0)
+        config = getattr(configurations, config_name)()
+        dataset = CocoDataset.from_folder(folder, "train")
+        numbers = itertools.count()
+
+        def load():
+            number = next(numbers)
+            image_id = dataset.image_ids[number % len(dataset.image_ids)]
+            load_sample(dataset, image_id, config, np.random.default_rng(number))
+
+        return load
+
+    return prepare
+
+
+CASES = {
+    "detect": Case("detect, 512 px, small, batch 1, 30 found", _detect, 15),
+    "train_step": Case("training step, 512 px, small, batch 2, all", _train_step, 6),
+    "sample_small": Case("one training sample, small (512 px)", _sample("SmallConfig"), 60),
+    "sample_large": Case("one training sample, large (1024 px)", _sample("LargeConfig"), 60),
+}
