@@ -2,6 +2,8 @@
 
 from keras import layers
 
+from mrcnn.convolution import FastConvolution
+
 
 class FeaturePyramid:
     """Feature maps C2..C5 to pyramid levels P2..P6.
@@ -17,7 +19,7 @@ class FeaturePyramid:
             for level in range(2, 6)
         }
         self.outputs = {
-            level: layers.Conv2D(
+            level: FastConvolution(
                 channels, 3, padding="same", activation=activation, name=f"fpn_p{level}"
             )
             for level in range(2, 6)

@@ -5,6 +5,8 @@ import math
 import keras
 from keras import ops
 
+from mrcnn.convolution import convolve
+
 # The originals' values (Keras 2 defaults); Caffe's ResNet was trained with 1e-5.
 EPSILON = 1e-3
 MOMENTUM = 0.99
@@ -64,19 +66,15 @@ class NormalizedConvolution(keras.layers.Layer):
         shift = self.norm.beta + (self.convolution.bias - self.norm.moving_mean) * scale
         kernel = ops.convert_to_tensor(self.convolution.kernel)
         if math.prod(kernel.shape) > LARGEST_FOLDED_KERNEL:
-            return self._convolve(inputs, kernel) * scale + shift
-        return self._convolve(inputs, kernel * scale) + shift
+            return ops.add(self._convolve(inputs, kernel, training) * scale, shift)
+        # Spelled as `ops.add`, TensorFlow adds within the convolution.
+        return ops.add(self._convolve(inputs, kernel * scale, training), shift)
 
-    def _convolve(self, inputs, kernel):
-        convolution = self.convolution
-        covers_input = kernel.shape[:2] == inputs.shape[1:3] and convolution.padding == "valid"
-        if not covers_input:
-            return ops.conv(
-                inputs, kernel, strides=convolution.strides, padding=convolution.padding
-            )
-        size, filters = math.prod(kernel.shape[:3]), kernel.shape[3]
-        outputs = ops.matmul(ops.reshape(inputs, (-1, size)), ops.reshape(kernel, (size, filters)))
-        return ops.reshape(outputs, (-1, 1, 1, filters))
+    def _convolve(self, inputs, kernel, training):
+        strides, padding = self.convolution.strides, self.convolution.padding
+        if training and kernel.shape[:2] != inputs.shape[1:3]:
+            return ops.conv(inputs, kernel, strides=strides, padding=padding)
+        return convolve(inputs, kernel, strides, padding)
 
     def get_config(self):
         return {

@@ -2,6 +2,8 @@
 
 from keras import layers, ops
 
+from mrcnn.convolution import FastConvolution
+
 
 class RegionProposalNetwork:
     """One small convolutional network, run over every pyramid level with the same weights.
@@ -12,7 +14,7 @@ class RegionProposalNetwork:
     """
 
     def __init__(self, anchors_per_cell, anchor_stride=1):
-        self.shared = layers.Conv2D(
+        self.shared = FastConvolution(
             512,
             3,
             padding="same",
