@@ -13,27 +13,31 @@ class Case:
     repetitions: int
 
 
-def _detect(folder):
-    """All 30 rows of detections are filled, so that the mask head has all its work."""
-    import numpy as np
-
+def detecting_model(folder):
+    """A small siamese model, random weights, that fills all 30 rows of detections."""
     from mrcnn.weights import named_variables
     from siamese_mrcnn.config import SmallConfig
     from siamese_mrcnn.model import SiameseMaskRCNN
 
     class Config(SmallConfig):
-        IMAGES_PER_GPU = 1
         DETECTION_MIN_CONFIDENCE = 0.0
 
     model = SiameseMaskRCNN("inference", folder, Config())
     named_variables(model.keras_model)["mrcnn_class_logits/bias"].assign([-9.0, 9.0])
+    return model
+
+
+def _detect(folder):
+    import numpy as np
+
+    model = detecting_model(folder)
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (480, 640, 3), dtype=np.uint8)
     reference = rng.integers(0, 256, (120, 90, 3), dtype=np.uint8)
 
     def detect():
         (found,) = model.detect(reference, [image])
-        if len(found) < Config.DETECTION_MAX_INSTANCES:
+        if len(found) < model.config.DETECTION_MAX_INSTANCES:
             raise RuntimeError(f"Only {len(found)} detections: the measurement would flatter.")
 
     return detect

@@ -6,10 +6,12 @@ that class; then COCO's metrics over all images (paper, section 5.2). Two profil
 - "clean": references are fed as in training and never come from the image searched; all
   detections count, whatever their score.
 - "official": as in the published results: references without the mean subtracted, possibly from
-  the image searched, and only detections of a score of at least 0.7.
+  the image searched, and only detections of a score of at least 0.7. Chance moves boxes without
+  their masks.
 """
 
 import contextlib
+import functools
 import hashlib
 import json
 import tempfile
@@ -23,19 +25,22 @@ from siamese_mrcnn.coco_results import coco_metrics, ground_truth
 from siamese_mrcnn.evaluation_log import EvaluationLog, fingerprint, written_whole
 from siamese_mrcnn.queries import QueryLoader, read_record
 from siamese_mrcnn.reports import summarize_runs, write_report
-from siamese_mrcnn.search import search_images
+from siamese_mrcnn.search import scattered, search_images
 
-# What differs between the profiles: two settings of the model, and where references come from.
+# What differs between the profiles: two settings of the model (in capitals), where references come
+# from, and whether the masks of the chance level move.
 PROFILES = {
     "clean": {
         "SUBTRACT_MEAN_FROM_REFERENCE": True,
         "DETECTION_MIN_CONFIDENCE": 0.0,
         "same_image": False,
+        "move_masks": True,
     },
     "official": {
         "SUBTRACT_MEAN_FROM_REFERENCE": False,
         "DETECTION_MIN_CONFIDENCE": 0.7,
         "same_image": True,
+        "move_masks": False,
     },
 }
 
@@ -109,7 +114,10 @@ def evaluate(
     with _settings(model.config, rules), _folder(output) as folder:
         identity = [arguments, class_names, _identity(model), _identity_of_images(loader)]
         log = EvaluationLog(folder / f"progress-{fingerprint(identity)}.jsonl")
-        search_images(model, loader, image_ids, log, random_boxes, workers, progress)
+        change = None
+        if random_boxes:
+            change = functools.partial(scattered, loader, rules["move_masks"])
+        search_images(model, loader, image_ids, log, change, workers, progress)
         report = {**arguments, "images": len(image_ids), **_count(log, runs)}
         report |= _measure(loader, image_ids, class_names, log, folder)
         _write_references(log, report, folder)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from keras import ops
 
 from mrcnn.images import Geometry
 from mrcnn.inputs import as_list, is_picture, same_shape_chunks, windows_of
@@ -18,6 +17,8 @@ from siamese_mrcnn.original_layout import siamese_groups
 from siamese_mrcnn.references import prepare_reference
 
 logger = logging.getLogger(__name__)
+
+REFERENCES_AT_ONCE = 4  # that one query is searched for together; more take memory and no less time
 
 
 class ReferencesError(ValueError):
@@ -160,11 +161,15 @@ class SiameseMaskRCNN(MaskRCNN):
                 f"{len(queries)} queries do not go with {count} references: give as many, or one "
                 "query for all."
             )
-        queries = list(queries) * count if len(queries) == 1 else queries
-        detections = []
-        for row, query in enumerate(queries):
-            chosen = [vector[row : row + 1] for vector in vectors]
-            detections += self._find(query.pyramid, chosen, [query.geometry])
+        detections, at_once = [], 1
+        while len(detections) < count:
+            first = len(detections)
+            query = queries[first] if len(queries) > 1 else queries[0]
+            if len(queries) == 1:
+                most = min(count - first, self.config.IMAGES_PER_GPU, REFERENCES_AT_ONCE)
+                at_once = _power_of_two(most)
+            chosen = [vector[first : first + at_once] for vector in vectors]
+            detections += self._find(query.pyramid, chosen, [query.geometry] * at_once)
         return detections
 
     def _encode_chunk(self, chunk):
@@ -175,9 +180,7 @@ class SiameseMaskRCNN(MaskRCNN):
         return encode(np.stack([image for image, _ in chunk])), geometries
 
     def _find(self, pyramid, vectors, geometries):
-        """Match a batch of queries with their references, or with one for all of them."""
-        if len(vectors[0]) < len(geometries):
-            vectors = [ops.repeat(vector, len(geometries), axis=0) for vector in vectors]
+        """Match a batch of queries with as many references; either may be one for all."""
         shape = geometries[0].prepared_shape
         find = self.function(
             "matched_boxes", shape, lambda: self.network.matched_boxes_model(shape)
@@ -197,6 +200,11 @@ class SiameseMaskRCNN(MaskRCNN):
         return np.stack(
             [[prepare_reference(crop, self.config) for crop in entry] for entry in entries]
         )
+
+
+def _power_of_two(most):
+    """The largest power of two up to a number: few batch sizes, so few functions to compile."""
+    return 1 << (most.bit_length() - 1)
 
 
 def _entries(references, images):

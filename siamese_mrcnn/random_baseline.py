@@ -3,16 +3,15 @@
 import numpy as np
 
 
-def scatter(detections, image_shape, rng):
+def scatter(detections, image_shape, rng, move_masks=True):
     """Move every detection to a random place inside the image and shuffle the scores.
-
-    A mask moves along with its box. (The original left the masks where they were.)
 
     Args:
         detections: `rois` int [N, (y1, x1, y2, x2)] pixels inside the image, `scores` [N],
             `masks` [height, width, N] or none.
         image_shape: (height, width, ...).
         rng: numpy generator.
+        move_masks: whether a mask moves along with its box; the original left it where it was.
 
     Returns:
         dict like detections.
@@ -23,7 +22,7 @@ def scatter(detections, image_shape, rng):
     moved = dict(detections)
     moved["rois"] = np.concatenate([corners, corners + sizes], axis=1).astype(boxes.dtype)
     moved["scores"] = rng.permutation(detections["scores"])
-    if detections.get("masks") is not None:
+    if move_masks and detections.get("masks") is not None:
         moved["masks"] = _move_masks(detections["masks"], boxes, moved["rois"])
     return moved
 

@@ -16,13 +16,14 @@ from rich.progress import (
 from siamese_mrcnn.coco_results import encode_detections
 from siamese_mrcnn.queries import ahead
 from siamese_mrcnn.random_baseline import scatter
+from siamese_mrcnn.reference_vectors import ReferenceVectors
 
 logger = logging.getLogger(__name__)
 
 SCATTER = 1  # keeps the random numbers of the chance level apart from those of the references
 
 
-def search_images(model, loader, image_ids, log, random_boxes=False, workers=2, progress=True):
+def search_images(model, loader, image_ids, log, change=None, workers=2, progress=True):
     """Search the images that the log does not have yet, and append each one to it.
 
     Args:
@@ -30,7 +31,7 @@ def search_images(model, loader, image_ids, log, random_boxes=False, workers=2, 
         loader: `QueryLoader`.
         image_ids: the data set's own; images that show none of the classes are passed over.
         log: `EvaluationLog`.
-        random_boxes: whether to move what is found to random places.
+        change: function of (query, its detections, image) to other detections, or None.
         workers: threads that load ahead.
         progress: whether to show a bar.
     """
@@ -39,35 +40,40 @@ def search_images(model, loader, image_ids, log, random_boxes=False, workers=2, 
     done = len(asked) - len(left)
     if done:
         logger.info("%d of %d images are done already.", done, len(asked))
+    references = ReferenceVectors(model)
     with _progress_bar(progress) as bar:
         task = bar.add_task("Evaluating", total=len(asked), completed=done)
         loaded = ahead(loader.load, left, workers)
         for image_id, (image, queries) in zip(left, loaded, strict=True):
-            found = detect_queries(model, image, [each for each in queries if not each.failure])
-            if random_boxes:
-                found = {query: _scattered(loader, query, found[query], image) for query in found}
-            entries = [_entry(loader, query, found.get(query.key)) for query in queries]
+            asked = [each for each in queries if not each.failure]
+            found = detect_queries(model, image, asked, references)
+            if change is not None:
+                found = {each.key: change(each, found[each.key], image) for each in asked}
+            entries = [_entry(loader, each, found.get(each.key)) for each in queries]
             log.append(loader.source_images[image_id], {"queries": entries})
             bar.advance(task)
 
 
-def detect_queries(model, image, queries):
+def detect_queries(model, image, queries, references):
     """Search one image for the references of several queries; its features are computed once.
+
+    Args:
+        references: `ReferenceVectors` of the model.
 
     Returns:
         {key of the query: `Detections`}.
     """
     if not queries:
         return {}
-    pictures = [np.stack([each.picture for each in query.references]) for query in queries]
-    features = model.encode_queries([image])
-    vectors = model.encode_references(np.stack(pictures))
-    found = model.detect_encoded(features, vectors)
+    vectors = references.of([query.references for query in queries])
+    found = model.detect_encoded(model.encode_queries([image]), vectors)
     return {query.key: detections for query, detections in zip(queries, found, strict=True)}
 
 
-def _scattered(loader, key, detections, image):
-    return scatter(detections, image.shape, np.random.default_rng([loader.seed, *key, SCATTER]))
+def scattered(loader, move_masks, query, detections, image):
+    """The chance level of one query, see `siamese_mrcnn.random_baseline`."""
+    rng = np.random.default_rng([loader.seed, *query.key, SCATTER])
+    return scatter(detections, image.shape, rng, move_masks)
 
 
 def _entry(loader, query, found):

@@ -39,18 +39,20 @@ class TruthDetector:
             if self.images_left == 0:
                 raise KeyboardInterrupt
             self.images_left -= 1
+        self.calls.append(
+            (self.config.SUBTRACT_MEAN_FROM_REFERENCE, self.config.DETECTION_MIN_CONFIDENCE)
+        )
         return [self.image_of[digest(image)] for image in images]
 
     def encode_references(self, references):
         assert references.ndim == 5 and references.dtype == np.uint8
-        self.calls.append(
-            (self.config.SUBTRACT_MEAN_FROM_REFERENCE, self.config.DETECTION_MIN_CONFIDENCE)
-        )
-        return [{self.class_of[digest(shot)] for shot in shots} for shots in references]
+        classes = [{self.class_of.get(digest(shot), 0) for shot in shots} for shots in references]
+        return [np.array([[class_id] for (class_id,) in classes], np.float32)]
 
     def detect_encoded(self, features, vectors):
         (image_id,) = features
-        return [self._answer(image_id, class_id) for (class_id,) in vectors]
+        (classes,) = vectors
+        return [self._answer(image_id, int(class_id)) for (class_id,) in classes]
 
     def _answer(self, image_id, class_id):
         masks = self.dataset.load_masks_of(image_id, self.answer_class(class_id))

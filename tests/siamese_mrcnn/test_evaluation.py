@@ -72,7 +72,7 @@ def test_nothing_found_scores_zero(dataset, classes):
                 "scores": np.zeros(0),
                 "masks": np.zeros((height, width, 0), bool),
             }
-            return [nothing for _ in vectors]
+            return [nothing for _ in vectors[0]]
 
     report = run(Blind(dataset), classes)
     assert report["bbox"]["AP"]["mean"] == report["segm"]["AR100"]["mean"] == 0.0

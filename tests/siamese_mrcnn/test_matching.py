@@ -51,6 +51,20 @@ def test_matching_against_a_loop():
     assert min(level.min() for level in matched) < 0
 
 
+@pytest.mark.parametrize(("queries", "references"), [(1, 3), (3, 1)])
+def test_one_query_or_reference_serves_many_of_the_other(queries, references):
+    model = matched_model(Matching(CHANNELS))
+    pyramid = random_pyramid(0, queries)
+    vectors = [level[:, 0, 0] for level in random_pyramid(1, references)]
+    repeated = [np.repeat(level, 3 // len(level), axis=0) for level in (*pyramid, *vectors)]
+    expected = model([repeated[: len(SIDES)], repeated[len(SIDES) :]])
+    for found, right in zip(model([pyramid, vectors]), expected, strict=True):
+        assert len(found) == 3
+        np.testing.assert_allclose(
+            ops.convert_to_numpy(found), ops.convert_to_numpy(right), atol=1e-6
+        )
+
+
 def test_matched_maps_have_half_as_many_channels_again():
     model = matched_model(Matching(CHANNELS))
     assert [each.shape for each in model.outputs] == [(None, side, side, 6) for side in SIDES]

@@ -47,3 +47,11 @@ def test_nothing_and_boxes_without_masks():
     assert scatter(found(0, rng), SHAPE, rng)["masks"].shape == (40, 60, 0)
     boxes_only = found(3, rng) | {"masks": None}
     assert scatter(boxes_only, SHAPE, rng)["masks"] is None
+
+
+def test_the_original_left_masks_where_they_were():
+    rng = np.random.default_rng(0)
+    before = found(20, rng)
+    after = scatter(before, SHAPE, rng, move_masks=False)
+    assert (after["rois"] != before["rois"]).any()
+    np.testing.assert_array_equal(after["masks"], before["masks"])
