@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from mrcnn import checkpoints, weights
+from mrcnn import checkpoints, imagenet, weights
 from mrcnn.batches import Batches, load_sample
 from mrcnn.compiled import CompiledFunctions
 from mrcnn.config import Config, ConfigError
@@ -107,6 +107,20 @@ class MaskRCNN:
             print(report)
         self._continue_from(path)
         return report
+
+    def load_imagenet_weights(self, pretraining="imagenet-1k", folder="checkpoints", verbose=0):
+        """Load a backbone trained on ImageNet, to start training from; the rest stays random.
+
+        Args:
+            pretraining: "imagenet-1k" (fetched where the file is missing), "imagenet-771" (without
+                PASCAL VOC's classes) or "imagenet-687" (without COCO's).
+            folder: where the files are, see checkpoints/README.md.
+            verbose: 1 prints what was loaded.
+
+        Returns, raises: as `load_weights`, see also `mrcnn.imagenet.imagenet_file`.
+        """
+        path = imagenet.imagenet_file(pretraining, self.config.BACKBONE, folder)
+        return self.load_weights(path, may_be_missing=imagenet.NOT_IN_A_BACKBONE, verbose=verbose)
 
     def save_weights(self, path, layout=None):
         """Save the weights, atomically.
