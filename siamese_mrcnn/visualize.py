@@ -1,12 +1,19 @@
 """Pictures of one-shot results: the image searched, what was found, the reference in a corner."""
 
+from pathlib import Path
+
+import matplotlib
 import numpy as np
 
+from mrcnn.files import atomic_path
 from mrcnn.visualize import display_instances, draw_box, grid_axes, new_axes, show_image
 
-INSET_SIDE = 0.26  # of the picture's shorter side
+INSET_SIDE = 0.26  # of the picture's shorter side; of an oblong reference the mean side
+WIDEST_INSET = 0.6  # of the picture's side
 INSET_GAP = 0.015  # of the picture's shorter side, to its border
 REFERENCE_COLOR = "white"
+FRAME_EDGE_COLOR = "0.35"  # around the frame, which white images would swallow
+PRINT_DPI = 200
 
 
 def draw_result(image, references, detections, path=None, ax=None, title="", name="", inset=True):
@@ -39,7 +46,7 @@ def draw_result(image, references, detections, path=None, ax=None, title="", nam
         ax=ax,
     )
     if inset:
-        _draw_inset(ax, picture_of(references), boxes, image.shape)
+        draw_inset(ax, picture_of(references), boxes, image.shape)
     if path is not None:
         ax.figure.savefig(path, dpi=150)
     return ax.figure
@@ -112,6 +119,33 @@ def result_grid(results, path=None, columns=4, titles=None):
     return axes[0].figure
 
 
+def save_figure(figure, path, formats=("png", "pdf"), dpi=PRINT_DPI):
+    """Save a figure in several formats, each file whole or not at all.
+
+    The same figure gives the same bytes, and text stays text in vector files.
+
+    Args:
+        figure: matplotlib figure.
+        path: of the files, without ending.
+        formats: endings, of those that matplotlib knows.
+        dpi: pixels an inch, of photos in vector files too.
+
+    Returns:
+        list of pathlib.Path, as `formats`.
+
+    Raises:
+        OSError: a file could not be written.
+    """
+    paths = [Path(f"{path}.{ending}") for ending in formats]
+    settings = {"pdf.fonttype": 42, "svg.fonttype": "none", "svg.hashsalt": "figure"}
+    with matplotlib.rc_context(settings):
+        for target, ending in zip(paths, formats, strict=True):
+            undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(ending)
+            with atomic_path(target) as temporary:
+                figure.savefig(temporary, format=ending, dpi=dpi, metadata=undated)
+    return paths
+
+
 def picture_of(references):
     """One picture, uint8 [height, width, 3], of one or several references side by side."""
     if not isinstance(references, list | tuple):
@@ -143,22 +177,30 @@ def _centred(picture, height, width):
     return canvas
 
 
-def _draw_inset(ax, picture, boxes, shape):
-    """Lay the reference over the corner where it hides least of what was found."""
+def draw_inset(ax, picture, boxes, shape):
+    """Lay a reference over the corner of a picture where it hides least.
+
+    Args:
+        ax: matplotlib axes that show the image.
+        picture: the reference, uint8 [height, width, 3].
+        boxes: [N, 4] pixels of the image, not to be hidden.
+        shape: of the image.
+    """
     y1, x1, y2, x2 = _inset_box(picture.shape, boxes, shape)
     ax.imshow(picture, extent=(x1, x2, y2, y1), zorder=5)
     ax.set_xlim(0, shape[1])
     ax.set_ylim(shape[0], 0)
-    draw_box(ax, (y1, x1, y2, x2), REFERENCE_COLOR)
-    frame = ax.patches[-1]
-    frame.set(zorder=6, linewidth=2.5)
+    for color, width in ((FRAME_EDGE_COLOR, 4.0), (REFERENCE_COLOR, 2.5)):
+        draw_box(ax, (y1, x1, y2, x2), color)
+        ax.patches[-1].set(zorder=6, linewidth=width)
 
 
 def _inset_box(picture_shape, boxes, shape):
     short = min(shape[:2])
-    scale = INSET_SIDE * short / picture_shape[0]
-    scale = min(scale, 0.6 * shape[1] / picture_shape[1])
-    height, width = picture_shape[0] * scale, picture_shape[1] * scale
+    height, width = picture_shape[:2]
+    scale = INSET_SIDE * short / np.sqrt(height * width)
+    scale = min(scale, WIDEST_INSET * shape[0] / height, WIDEST_INSET * shape[1] / width)
+    height, width = height * scale, width * scale
     gap = INSET_GAP * short
     tops, lefts = (gap, shape[0] - gap - height), (shape[1] - gap - width, gap)
     corners = [(top, left, top + height, left + width) for top in tops for left in lefts]

@@ -93,3 +93,42 @@ def test_grid_needs_results_and_titles(image):
         visualize.result_grid([])
     with pytest.raises(ValueError, match="1 results need as many titles, but got 2"):
         visualize.result_grid([(image, padded(9, 9), found())], titles=["a", "b"])
+
+
+def test_figures_are_saved_whole_and_always_alike(image, tmp_path):
+    formats = ("png", "pdf", "svg")
+
+    def save(name):
+        figure = visualize.draw_result(image, padded(9, 9), found((10, 10, 40, 40)), title="a cat")
+        paths = visualize.save_figure(figure, tmp_path / name / "one.two", formats)
+        assert [path.name for path in paths] == ["one.two.png", "one.two.pdf", "one.two.svg"]
+        assert sorted(paths) == sorted((tmp_path / name).iterdir())
+        return [path.read_bytes() for path in paths]
+
+    first, second = save("first"), save("second")
+    assert first == second
+    assert first[0].startswith(b"\x89PNG") and first[1].startswith(b"%PDF")
+    assert b"a cat" in first[2]  # text, not outlines
+
+
+def test_a_figure_that_cannot_be_saved_leaves_the_old_file(image, tmp_path):
+    figure = visualize.draw_result(image, padded(9, 9), found())
+    (tmp_path / "one.png").write_text("old")
+    with pytest.raises(ValueError, match="nonsense"):
+        visualize.save_figure(figure, tmp_path / "one", ("nonsense",))
+    figure.axes[0].set_title("$x_{$")  # cannot be drawn
+    with pytest.raises(ValueError, match="x_"):
+        visualize.save_figure(figure, tmp_path / "one", ("png",))
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
+
+
+@pytest.mark.parametrize("sides", [(10, 90), (90, 10), (30, 30)])
+def test_oblong_references_take_as_much_room_as_square_ones(image, sides):
+    figure = visualize.draw_result(image, np.full((*sides, 3), 250, np.uint8), found())
+    left, right, bottom, top = inset_corner(figure)
+    width, height = right - left, bottom - top
+    assert width / height == pytest.approx(sides[1] / sides[0])
+    if sides == (90, 10):  # limited by the picture's height
+        assert height == pytest.approx(0.6 * 100)
+    else:
+        assert width * height == pytest.approx(26**2)
