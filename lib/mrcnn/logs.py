@@ -3,49 +3,84 @@
 import csv
 import importlib.util
 import logging
+import struct
+import time
 from pathlib import Path
 
 import keras
 
+from mrcnn.files import atomic_path
+
 logger = logging.getLogger(__name__)
 
+HISTORY = "history.csv"
 
-class TensorBoardScalars(keras.callbacks.Callback):
-    """Writes the logs of every epoch for TensorBoard, on any backend.
 
-    Keras' own callback needs TensorFlow; this one needs the package tensorboard alone. Training
-    curves go to the run "train", those of validation to "validation".
+class TensorBoardFiles:
+    """Writes numbers and pictures for TensorBoard, on any backend; each run has its own folder.
+
+    Keras' own callback needs TensorFlow; this needs the package tensorboard alone.
+
+    Args:
+        log_dir: folder above those of the runs.
     """
 
     def __init__(self, log_dir):
-        super().__init__()
         self.log_dir = Path(log_dir)
         self.writers = {}
 
-    def on_epoch_end(self, epoch, logs=None):
-        for name, value in (logs or {}).items():
-            run = "validation" if name.startswith("val_") else "train"
-            self.scalar(run, name.removeprefix("val_"), value, epoch + 1)
-
     def scalar(self, run, name, value, epoch):
         """Write one number of a run; `epoch` counts from 1."""
-        from tensorboard.compat.proto.event_pb2 import Event
+        self._add(run, epoch, tag=name, simple_value=float(value))
+
+    def picture(self, run, name, png, epoch):
+        """Write one picture of a run, the bytes of a PNG file; `epoch` counts from 1."""
         from tensorboard.compat.proto.summary_pb2 import Summary
 
-        summary = Summary(value=[Summary.Value(tag=name, simple_value=float(value))])
-        self._writer(run).add_event(Event(step=epoch, summary=summary))
+        width, height = struct.unpack(">II", png[16:24])  # where every PNG file says so
+        image = Summary.Image(height=height, width=width, encoded_image_string=png)
+        self._add(run, epoch, tag=name, image=image)
 
-    def _writer(self, run):
+    def flush(self):
+        """Put what was written on the disk, where an interruption leaves it."""
+        for writer in self.writers.values():
+            writer.flush()
+
+    def close(self):
+        """Close the files; writing again opens new ones."""
+        for writer in self.writers.values():
+            writer.close()
+        self.writers = {}
+
+    def _add(self, run, epoch, **value):
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import Summary
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
         if run not in self.writers:
             self.writers[run] = EventFileWriter(str(self.log_dir / run))
-        return self.writers[run]
+        summary = Summary(value=[Summary.Value(**value)])
+        self.writers[run].add_event(Event(step=epoch, wall_time=time.time(), summary=summary))
+
+
+class TensorBoardScalars(keras.callbacks.Callback):
+    """Writes the logs of every epoch for TensorBoard.
+
+    Training curves go to the run "train", those of validation to "validation".
+    """
+
+    def __init__(self, log_dir):
+        super().__init__()
+        self.files = TensorBoardFiles(log_dir)
+
+    def on_epoch_end(self, epoch, logs=None):
+        for name, value in (logs or {}).items():
+            run = "validation" if name.startswith("val_") else "train"
+            self.files.scalar(run, name.removeprefix("val_"), value, epoch + 1)
+        self.files.flush()
 
     def on_train_end(self, logs=None):
-        for writer in self.writers.values():
-            writer.close()
-        self.writers = {}
+        self.files.close()
 
 
 class CsvHistory(keras.callbacks.Callback):
@@ -53,22 +88,60 @@ class CsvHistory(keras.callbacks.Callback):
 
     def __init__(self, log_dir):
         super().__init__()
-        self.path = Path(log_dir) / "history.csv"
+        self.path = Path(log_dir) / HISTORY
 
     def on_epoch_end(self, epoch, logs=None):
-        row = {"epoch": epoch + 1, **{name: float(value) for name, value in (logs or {}).items()}}
-        new = not self.path.exists()
-        with open(self.path, "a", newline="") as file:
-            writer = csv.DictWriter(file, row)
-            if new:
-                writer.writeheader()
-            writer.writerow(row)
+        _write(self.path, [*_read(self.path), {"epoch": epoch + 1, **_numbers(logs or {})}])
+
+
+def add_to_history(log_dir, epoch, values):
+    """Add numbers to the line of an epoch at the end of history.csv, in columns of their own.
+
+    For what is measured after the line was written; without that line, a new one is begun.
+
+    Args:
+        log_dir: folder of history.csv.
+        epoch: counts from 1.
+        values: {column: number}.
+    """
+    path = Path(log_dir) / HISTORY
+    rows = _read(path)
+    if not rows or rows[-1].get("epoch") != str(epoch):
+        rows.append({"epoch": epoch})
+    rows[-1].update(_numbers(values))
+    _write(path, rows)
+
+
+def _numbers(values):
+    return {name: float(value) for name, value in values.items()}
+
+
+def _read(path):
+    """The lines of history.csv, each {column: text}."""
+    if not path.exists():
+        return []
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _write(path, rows):
+    """Write history.csv anew, since a line may have columns that those before did not have."""
+    columns = dict.fromkeys(column for row in rows for column in row)
+    with atomic_path(path) as temporary, open(temporary, "w", newline="") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def has_tensorboard():
+    """Whether the package is installed that `TensorBoardFiles` needs."""
+    return importlib.util.find_spec("tensorboard") is not None
 
 
 def history_callbacks(log_dir):
     """Callbacks that write history.csv and, where it is installed, for TensorBoard."""
     callbacks = [CsvHistory(log_dir)]
-    if importlib.util.find_spec("tensorboard"):
+    if has_tensorboard():
         callbacks.append(TensorBoardScalars(log_dir))
     else:
         logger.info("tensorboard is not installed; the losses go to history.csv only.")

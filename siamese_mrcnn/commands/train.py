@@ -4,15 +4,13 @@ Checkpoints, history.csv and TensorBoard's files go to a folder below --logs. `-
 goes on with the latest run, exactly where it stopped.
 """
 
-from pathlib import Path
-
 from siamese_mrcnn.commands import common
 
 # Without ImageNet's weights to start from, a higher rate lets the heads overshoot.
 RATE, RATE_FROM_RANDOM = 0.02, 0.002
+WATCHED_IMAGES = 50
 # ImageNet without the classes that COCO has, unless all of them are trained anyway.
-IMAGENET = {"all": "imagenet_1k.h5", "split": "imagenet_687.h5"}
-NOT_IN_A_BACKBONE = r"(mrcnn_.*)|(rpn_.*)|(fpn_.*)"
+IMAGENET = {"all": "imagenet-1k", "split": "imagenet-687"}
 
 
 def add_arguments(parser):
@@ -24,8 +22,9 @@ def add_arguments(parser):
         "--weights",
         default="imagenet",
         metavar="imagenet|last|none|FILE",
-        help="start from checkpoints/imagenet_*.h5, go on with the latest run, start at random, or "
-        "from a file (default: imagenet)",
+        help="start from ImageNet's (imagenet-687 for a split, imagenet-1k for all; or name one "
+        "of them, or imagenet-771), go on with the latest run, start at random, or from a file "
+        "(default: imagenet)",
     )
     parser.add_argument("--logs", default="logs", metavar="FOLDER", help="where runs are saved")
     parser.add_argument(
@@ -56,11 +55,29 @@ def add_arguments(parser):
     parser.add_argument("--shots", type=common.positive, default=1, help="references a query")
     parser.add_argument("--seed", type=common.natural, metavar="N")
     parser.add_argument("--workers", type=common.positive, default=2, help="threads that load")
+    add_watch_arguments(parser)
     common.add_config_argument(parser)
+
+
+def add_watch_arguments(parser):
+    parser.add_argument(
+        "--watch",
+        type=common.positive,
+        metavar="N",
+        help="after every N-th epoch, measure one-shot AP of the classes left out (of all, if none "
+        "is) in validation images, for history.csv and TensorBoard (default: never)",
+    )
+    parser.add_argument(
+        "--watch-images",
+        type=common.positive,
+        metavar="M",
+        help=f"in the first M validation images (default: {WATCHED_IMAGES})",
+    )
 
 
 def run(arguments):
     refuse_mixed_stages(arguments)
+    refuse_unwatched_images(arguments)
     common.load_backend(arguments)
     from mrcnn.checkpoints import saved_stage
     from siamese_mrcnn.model import SiameseMaskRCNN
@@ -77,6 +94,7 @@ def run(arguments):
         SEED=arguments.seed,
     )
     model = SiameseMaskRCNN("training", arguments.logs, config)
+    watching = watch(arguments, model, validation)
     start_from(model, arguments.weights, arguments.split, training)
     run_schedule(
         model,
@@ -84,8 +102,33 @@ def run(arguments):
         training,
         validation if config.VALIDATION_STEPS else None,
         workers=arguments.workers,
+        custom_callbacks=watching,
     )
     print(f"Epoch {model.epoch} is done. Weights: {model.checkpoint}")
+
+
+def watch(arguments, model, validation):
+    """The callbacks that --watch asks for: a list of one, or none.
+
+    Raises:
+        EvaluationError: there is nothing to measure on.
+    """
+    if arguments.watch is None:
+        return []
+    from siamese_mrcnn.splits import split_classes
+    from siamese_mrcnn.watching import OneShotAP
+
+    seen, novel = split_classes(arguments.split, validation.class_ids[1:])
+    return [
+        OneShotAP(
+            model,
+            validation,
+            novel or seen,
+            every=arguments.watch,
+            limit=arguments.watch_images or WATCHED_IMAGES,
+            workers=arguments.workers,
+        )
+    ]
 
 
 def choose_stages(arguments, before):
@@ -126,6 +169,19 @@ def refuse_mixed_stages(arguments):
         )
 
 
+def refuse_unwatched_images(arguments):
+    """Refuse to be told where to measure, but not when.
+
+    Raises:
+        ValueError: names the arguments.
+    """
+    if arguments.watch_images is not None and arguments.watch is None:
+        raise ValueError(
+            "--watch-images says on how many images to measure. Give --watch N as well, to say "
+            "after how many epochs."
+        )
+
+
 def open_data(folder, split):
     """Training and validation part of a COCO folder, limited to the split's seen classes."""
     from siamese_mrcnn.coco import CocoDataset
@@ -140,6 +196,8 @@ def open_data(folder, split):
 
 def start_from(model, weights, split, training):
     """Load the weights to start with and say what was loaded."""
+    from mrcnn.imagenet import FILES, NOT_IN_A_BACKBONE
+
     if weights == "none":
         from siamese_mrcnn.random_start import start_at_random
 
@@ -148,20 +206,9 @@ def start_from(model, weights, split, training):
     if weights == "last":
         print(model.load_latest_checkpoint())
         return
-    path = imagenet_file(split) if weights == "imagenet" else weights
-    print(model.load_weights(path, may_be_missing=NOT_IN_A_BACKBONE))
-
-
-def imagenet_file(split, folder="checkpoints"):
-    """Path of the ImageNet weights that a split starts from.
-
-    Raises:
-        FileNotFoundError: it is not there.
-    """
-    path = Path(folder) / IMAGENET["all" if split == "all" else "split"]
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"There are no ImageNet weights {path}. {folder}/README.md says where they come from; "
-            "or give another file to --weights, or none to start at random."
-        )
-    return path
+    if weights == "imagenet":
+        weights = IMAGENET["all" if split == "all" else "split"]
+    if weights in FILES:
+        print(model.load_imagenet_weights(weights))
+        return
+    print(model.load_weights(weights, may_be_missing=NOT_IN_A_BACKBONE))

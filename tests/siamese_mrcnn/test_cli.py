@@ -1,6 +1,7 @@
 """The command line: what it accepts, what it says when it cannot, what it writes."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from mrcnn.results import Detections
-from siamese_mrcnn import cli
+from siamese_mrcnn import cli, watching
 from siamese_mrcnn.coco import CocoDataset
 from siamese_mrcnn.coco_results import decode_mask
 from siamese_mrcnn.commands import common, detect, train
@@ -280,17 +281,83 @@ def test_a_resumed_stage_goes_on_as_it_was():
     assert stages("--epochs", "3", "--layers", "all", before=before) == [(3, "all", 0.004)]
 
 
+def test_watching(shapes_folder, monkeypatch, capsys):
+    trained, made = [], []
+
+    class Model:
+        epoch, checkpoint = 0, None
+
+        def __init__(self, mode, model_dir, config):
+            self.config = config
+
+        def load_weights(self, path, may_be_missing):
+            return "loaded"
+
+    class Noting(watching.OneShotAP):
+        def __init__(self, model, dataset, classes, **arguments):
+            made.append((model.config.NAME, len(dataset.image_ids), list(classes), arguments))
+            super().__init__(model, dataset, classes, **arguments)
+
+    monkeypatch.setattr("siamese_mrcnn.model.SiameseMaskRCNN", Model)
+    monkeypatch.setattr(watching, "OneShotAP", Noting)
+    monkeypatch.setattr(
+        "siamese_mrcnn.coco.training_and_validation", lambda ids: (ids[:10], ids[10:])
+    )
+    monkeypatch.setattr(
+        "siamese_mrcnn.schedules.run_schedule",
+        lambda *_, custom_callbacks, **__: trained.append(custom_callbacks),
+    )
+    arguments = ("--data", shapes_folder, "--config", "demo", "--weights", "w.h5")
+    assert call("train", *arguments) == 0
+    assert trained == [[]] and not made
+    assert call("train", *arguments, "--watch", 5, "--workers", 1) == 0
+    assert call("train", *arguments, "--split", "all", "--watch", 2, "--watch-images", 1) == 0
+    usual = {"every": 5, "limit": watching.IMAGES, "workers": 1}
+    few = {"every": 2, "limit": 1, "workers": 2}
+    assert made == [("demo", 20, [1, 5, 9], usual), ("demo", 20, list(range(1, 13)), few)]
+    assert [type(each) for each in trained[1] + trained[2]] == [Noting, Noting]
+    capsys.readouterr()
+    text = refused(capsys, "train", *arguments, "--watch-images", 9)
+    assert "Give --watch N as well" in text
+    assert len(trained) == 3
+
+
 def test_configuration():
     config = common.make_config("large", IMAGES_PER_GPU=2, NUM_TARGETS=5, SEED=None)
     assert (config.BATCH_SIZE, config.NAME, config.SEED) == (2, "large_coco", 0)
     assert config.TARGET_SHAPE == (5, 192, 192, 3)
 
 
-def test_imagenet_weights_are_missing_with_a_sentence(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"imagenet_687\.h5.*says where they come from"):
-        train.imagenet_file("1", tmp_path)
-    (tmp_path / "imagenet_1k.h5").touch()
-    assert train.imagenet_file("all", tmp_path).name == "imagenet_1k.h5"
+def test_what_training_starts_from(capsys):
+    class Model:
+        def load_latest_checkpoint(self):
+            return "the latest"
+
+        def load_imagenet_weights(self, pretraining):
+            return f"ImageNet: {pretraining}"
+
+        def load_weights(self, path, may_be_missing):
+            assert re.fullmatch(may_be_missing, "fpn_p2")
+            assert not re.fullmatch(may_be_missing, "res2a_branch2a")
+            return f"file: {path}"
+
+    for weights, split, start in (
+        ("imagenet", "1", "ImageNet: imagenet-687"),
+        ("imagenet", "all", "ImageNet: imagenet-1k"),
+        ("imagenet-771", "2", "ImageNet: imagenet-771"),
+        ("last", "1", "the latest"),
+        ("imagenet_687.h5", "all", "file: imagenet_687.h5"),
+    ):
+        train.start_from(Model(), weights, split, training=None)
+        assert capsys.readouterr().out == f"{start}\n"
+
+
+def test_imagenet_weights_are_missing_with_a_sentence(shapes_folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # no checkpoints are here
+    text = refused(capsys, "train", "--data", shapes_folder, "--config", "demo", "--split", "1")
+    assert "no weights checkpoints/imagenet_687.h5" in text
+    assert f"put it into {tmp_path / 'checkpoints'}" in text
+    assert not list(tmp_path.iterdir())
 
 
 def test_shapes_command(tmp_path, capsys):
