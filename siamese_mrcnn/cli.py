@@ -13,7 +13,9 @@ COMMANDS = {
     "train": "train on a COCO folder",
     "evaluate": "measure one-shot average precision on a COCO folder",
     "weights": "look into weights files and convert them",
+    "download": "fetch COCO 2017 into a folder",
     "shapes": "draw the small data set that needs no download",
+    "make-glyphs": "draw a one-shot benchmark of cluttered symbols, of any size",
     "demo": "draw shapes, train on some of them, find others",
 }
 INTERRUPTED = 130  # what shells report for Ctrl-C
@@ -52,7 +54,7 @@ def _parser():
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, summary in COMMANDS.items():
-        command = importlib.import_module(f"siamese_mrcnn.commands.{name}")
+        command = importlib.import_module(f"siamese_mrcnn.commands.{name.replace('-', '_')}")
         subparser = commands.add_parser(
             name,
             help=summary,

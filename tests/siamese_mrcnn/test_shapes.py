@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from pycocotools import mask as rle_tools
 
+from siamese_mrcnn.drawn_folder import DrawnFolderError
 from siamese_mrcnn.outlines import OUTLINES
 from siamese_mrcnn.scenes import HIDDEN_AT_MOST, draw_scene, outline_mask
-from siamese_mrcnn.shapes import ShapesError, make_shapes
+from siamese_mrcnn.shapes import make_shapes
 from siamese_mrcnn.splits import split_classes
 
 
@@ -136,14 +137,14 @@ def test_a_finished_folder_is_left_alone_and_a_half_drawn_one_completed(tmp_path
 
 def test_a_folder_with_something_else_is_refused(tmp_path):
     (tmp_path / "letter.txt").write_text("dear")
-    with pytest.raises(ShapesError, match="already holds something else"):
+    with pytest.raises(DrawnFolderError, match="already holds something else"):
         make_shapes(tmp_path, 2, 1, image_size=48)
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
 
 
 def test_a_drawing_with_other_arguments_is_refused(tmp_path):
     make_shapes(tmp_path, 2, 1, image_size=48, seed=0)
-    with pytest.raises(ShapesError, match="older drawing"):
+    with pytest.raises(DrawnFolderError, match="older drawing"):
         make_shapes(tmp_path, 2, 1, image_size=48, seed=1)
 
 
@@ -157,7 +158,7 @@ def test_a_drawing_with_other_arguments_is_refused(tmp_path):
     ],
 )
 def test_numbers_that_make_no_sense_are_refused(tmp_path, arguments, sentence):
-    with pytest.raises(ShapesError, match=sentence):
+    with pytest.raises(DrawnFolderError, match=sentence):
         make_shapes(tmp_path / "new", **arguments)
     assert not (tmp_path / "new").exists()
 
