@@ -38,6 +38,7 @@ test: $(STAMP) ## all tests on TensorFlow, then those of every backend on JAX
 
 bench: $(STAMP) ## measure speed and memory
 	@$(BIN)/python -m benchmarks
+	@$(BIN)/python -m benchmarks.reuse
 
 lint: $(STAMP) ## check style and format
 	@$(BIN)/ruff check .
