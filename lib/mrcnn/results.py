@@ -58,8 +58,9 @@ def restore_boxes(boxes_normalized, geometry):
 
 
 def _restore_masks(found, masks, geometry):
-    restored = np.zeros((*geometry.original_shape, len(found["rois"])), dtype=bool)
+    """Masks [height, width, N], each in one piece of memory: whatever follows takes one by one."""
+    restored = np.zeros((len(found["rois"]), *geometry.original_shape), dtype=bool)
     for row, (box, class_id) in enumerate(zip(found["rois"], found["class_ids"], strict=True)):
         channel = 0 if masks.shape[-1] == 1 else class_id
-        restored[..., row] = restore_mask(masks[row, ..., channel], box, geometry.original_shape)
-    return restored
+        restored[row] = restore_mask(masks[row, ..., channel], box, geometry.original_shape)
+    return np.moveaxis(restored, 0, -1)
