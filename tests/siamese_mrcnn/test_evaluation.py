@@ -9,7 +9,9 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from mrcnn.bilinear import resize
 from mrcnn.dataset import Dataset
+from mrcnn.masks import restore_mask
 from siamese_mrcnn.coco import CocoDataset
 from siamese_mrcnn.evaluation import EvaluationError, evaluate
 from siamese_mrcnn.shapes import make_shapes
@@ -55,6 +57,32 @@ def test_truth_scores_one(detector, classes):
         assert all(entry[kind]["mean"] == 1.0 for entry in report["classes"])
     assert len(report["classes"]) == len(classes) > 5
     assert report["failures"] == {}
+
+
+class TruthInSmallMasks(TruthDetector):
+    """Knows the truth, but says it as the network does: in 28 x 28 pixels an instance."""
+
+    changed_pixels = 0
+
+    def _answer(self, image_id, class_id):
+        found = super()._answer(image_id, class_id)
+        truth = found["masks"].copy()
+        for index, (y1, x1, y2, x2) in enumerate(found["rois"]):
+            inside = found["masks"][y1:y2, x1:x2, index].astype(np.float32)
+            small = resize(inside, (28, 28))
+            found["masks"][..., index] = restore_mask(
+                small, (y1, x1, y2, x2), found["masks"].shape[:2]
+            )
+        self.changed_pixels += np.count_nonzero(found["masks"] != truth)
+        return found
+
+
+def test_truth_in_small_masks_scores_almost_one(dataset, classes):
+    detector = TruthInSmallMasks(dataset)
+    report = run(detector, classes)
+    assert report["bbox"]["AP"]["mean"] == 1.0
+    assert report["segm"]["AP"]["mean"] > 0.95
+    assert detector.changed_pixels > 0
 
 
 def test_answers_for_another_class_score_zero(dataset, classes):
