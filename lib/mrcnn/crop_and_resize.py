@@ -11,21 +11,39 @@ from keras import ops
 def crop_and_resize(maps, boxes_normalized, indices, size):
     """Crop each box from one of the maps: float [M, *size, channels].
 
+    No gradient flows into the boxes.
+
     Args:
         maps: float [N, height, width, channels].
         boxes_normalized: [M, (y1, x1, y2, x2)], in fractions of (height - 1) and (width - 1).
         indices: int [M], which map a box is cut from.
         size: (rows, columns) of the result.
     """
+    boxes_normalized = ops.stop_gradient(boxes_normalized)
     if keras.backend.backend() == "tensorflow":
-        return _tensorflow_kernel(maps, boxes_normalized, indices, size)
+        return _crop_by_kernel(maps, boxes_normalized, indices, size)
     return crop_by_gather(maps, boxes_normalized, indices, size)
 
 
-def _tensorflow_kernel(maps, boxes_normalized, indices, size):
+def _crop_by_kernel(maps, boxes_normalized, indices, size):
+    """TensorFlow's kernel forwards, the transpose of `crop_by_gather` backwards.
+
+    The kernel of TensorFlow's own gradient adds from several threads of a CPU without a lock:
+    where boxes overlap, it now and then loses an addition.
+    """
     import tensorflow as tf
 
-    return tf.image.crop_and_resize(maps, boxes_normalized, indices, size)
+    @tf.custom_gradient
+    def crop(maps):
+        def gradient(crops_gradient):
+            with tf.GradientTape() as tape:
+                tape.watch(maps)
+                crops = crop_by_gather(maps, boxes_normalized, indices, size)
+            return tape.gradient(crops, maps, crops_gradient)
+
+        return tf.image.crop_and_resize(maps, boxes_normalized, indices, size), gradient
+
+    return crop(maps)
 
 
 def crop_by_gather(maps, boxes_normalized, indices, size):

@@ -3,7 +3,7 @@
 import keras
 from keras import layers, ops
 
-from mrcnn.crop_and_resize import crop_from_pixels
+from mrcnn.crop_and_resize import crop_and_resize, crop_from_pixels
 
 CANONICAL_SIDE = 224.0  # pixels; a RoI of this size is pooled from P4 (arXiv 1612.03144, eq. 1)
 FINEST, COARSEST = 2, 5
@@ -94,7 +94,7 @@ def _align_by_kernel(pyramid, rois_normalized, indices, levels, pool_size):
     count = tf.shape(levels)[0]
     places = tf.dynamic_partition(tf.range(count), levels, len(pyramid))
     crops = [
-        tf.image.crop_and_resize(
+        crop_and_resize(
             features,
             tf.gather(rois_normalized, place),
             tf.gather(indices, place),

@@ -91,15 +91,30 @@ def test_gather_equals_the_kernel():
     np.testing.assert_allclose(crop_with(crop_by_gather, *arguments), expected, atol=1e-5)
 
 
-@only_on_tensorflow
-def test_gradient_of_gather_equals_that_of_the_kernel():
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+def test_gradient_is_the_transpose_of_the_crop(implementation):
+    """Cropping is linear: <crop(x), y> = <x, gradient(y)>, here element by element of x."""
     rng = np.random.default_rng(2)
-    maps, boxes = random_maps(rng, (2, 6, 5, 2)), random_boxes(rng, 40)
-    indices = ops.array(rng.integers(0, 2, 40), "int32")
-    weights = rng.normal(size=(40, 3, 4, 2)).astype(np.float32)
-    by_kernel, by_gather = (
-        gradient(lambda maps: each(maps, boxes, indices, (3, 4)) * weights, maps)  # noqa: B023
-        for each in IMPLEMENTATIONS
-    )
-    assert np.abs(by_kernel).max() > 1
-    np.testing.assert_allclose(by_gather, by_kernel, atol=1e-5)
+    shape, boxes = (2, 6, 5, 1), random_boxes(rng, 40)
+    indices = rng.integers(0, 2, 40)
+    weights = rng.normal(size=(40, 3, 4, 1)).astype(np.float32)
+    expected = np.zeros(shape, np.float32)
+    for place in np.ndindex(shape):
+        single = np.zeros(shape, np.float32)
+        single[place] = 1
+        crops = [slow_crop(single[m], box, (3, 4)) for m, box in zip(indices, boxes, strict=True)]
+        expected[place] = (np.array(crops) * weights).sum()
+    maps, numbers = random_maps(rng, shape), ops.array(indices, "int32")
+    found = gradient(lambda maps: implementation(maps, boxes, numbers, (3, 4)) * weights, maps)
+    assert np.abs(expected).max() > 1
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_gradient_loses_no_addition():
+    """Of many boxes at one place, whatever the number of threads."""
+    count, channels = 512, 64
+    boxes = np.tile(np.array([[0, 0, 1, 1]], np.float32), (count, 1))
+    maps, indices = np.zeros((1, 7, 7, channels), np.float32), ops.zeros(count, "int32")
+    for _ in range(10):
+        found = gradient(lambda maps: crop_and_resize(maps, boxes, indices, (7, 7)), maps)
+        np.testing.assert_array_equal(found, np.full_like(maps, count))
