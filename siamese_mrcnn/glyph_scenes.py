@@ -82,7 +82,7 @@ def draw_glyph_scene(rng, side, characters, first):
     return light_and_grain(rng, scene.picture), scene.instances()
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1024)  # a quarter of a gigabyte, if so many categories are drawn
 def glyph_field(character):
     """Distances from the edge of a character's ink, in pixels of this field, inside positive.
 

@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import signal
+import threading
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -157,7 +158,14 @@ def _drawn(pieces, workers):
 
 def _begin_worker():
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent process decides
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     cv2.setNumThreads(0)  # the workers share the cores already
+
+
+def _end_with_parent():
+    """A killed parent cannot end its workers."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 def draw_piece(piece):

@@ -1,6 +1,9 @@
 """The data set of glyphs: valid COCO, whatever draws it, and complete after an interruption."""
 
 import json
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -125,6 +128,23 @@ def test_a_worker_that_dies_is_reported(tmp_path, monkeypatch):
     monkeypatch.setattr(glyphs, "ProcessPoolExecutor", Executor)
     with pytest.raises(OSError, match=r"ended from outside.*repeat the call, with fewer workers"):
         make(tmp_path / "glyphs", workers=2)
+
+
+def test_workers_end_when_their_parent_is_killed(tmp_path):
+    """They have far more to draw than is drawn within the test, and hold the pipe while they do."""
+    command = [sys.executable, "-m", "siamese_mrcnn.cli", "make-glyphs", "--out", "glyphs"]
+    numbers = "--train 20000 --val 1 --categories 4 --workers 2".split()
+    parent = subprocess.Popen(
+        [*command, *numbers], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    pieces = tmp_path / "glyphs" / glyphs.PIECES
+    try:
+        while parent.poll() is None and not (pieces.exists() and any(pieces.iterdir())):
+            time.sleep(0.1)
+    finally:
+        parent.kill()
+    parent.communicate(timeout=60)
+    assert len(list(pieces.iterdir())) < 20
 
 
 def test_other_folders_and_other_arguments_are_refused(tmp_path):
