@@ -8,30 +8,22 @@ from weight_rule import weight_value
 
 import mrcnn.config
 import siamese_mrcnn.config
-from mrcnn import heads, resnet
+from mrcnn import resnet
 from mrcnn.dataset import Dataset
 from mrcnn.model import MaskRCNN
 from mrcnn.weights import named_variables, weight_array
 from siamese_mrcnn.model import SiameseMaskRCNN
-from small import SIDE
+from small import FewOfAll
 
 
-class _Sizes:
+class _Sizes(FewOfAll):
     """What both models share."""
 
     BACKBONE = "resnet50"
     IMAGES_PER_GPU = 2
-    IMAGE_MIN_DIM = SIDE
-    IMAGE_MAX_DIM = SIDE
     FPN_CLASSIF_FC_LAYERS_SIZE = 16
+    MASK_HEAD_CHANNELS = 16
     PRE_NMS_LIMIT = 200
-    POST_NMS_ROIS_TRAINING = 30
-    POST_NMS_ROIS_INFERENCE = 20
-    TRAIN_ROIS_PER_IMAGE = 12
-    RPN_TRAIN_ANCHORS_PER_IMAGE = 16
-    MAX_GT_INSTANCES = 4
-    DETECTION_MAX_INSTANCES = 6
-    DETECTION_MIN_CONFIDENCE = 0.0
     STEPS_PER_EPOCH = 2
     VALIDATION_STEPS = 1
 
@@ -55,7 +47,6 @@ def few_weights():
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(resnet.BLOCKS, "resnet50", (1, 1, 1, 1))
         patch.setattr(resnet, "WIDTHS", (8, 8, 16, 16))
-        patch.setattr(heads, "HIDDEN_CHANNELS", 16)
         yield
 
 
@@ -101,6 +92,12 @@ def picture(height, width, seed=0):
     """Noise, as coarse as things in pictures are: uint8 [height, width, 3]."""
     coarse = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
     return np.repeat(np.repeat(coarse, 8, axis=0), 8, axis=1)[:height, :width]
+
+
+def pictures_of_several_sizes():
+    """Five pictures, in each of which the tiny models find something."""
+    shapes = [(100, 90), (60, 128), (128, 128), (200, 150), (40, 37)]
+    return [picture(*shape, seed) for seed, shape in enumerate(shapes)]
 
 
 class BoxesDataset(Dataset):

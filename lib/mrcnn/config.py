@@ -23,10 +23,13 @@ class Config:
     IMAGES_PER_GPU = 2
 
     # --- network ------------------------------------------------------------------------------
-    BACKBONE = "resnet101"  # or "resnet50"
+    BACKBONE = "resnet101"  # or "resnet50", "resnet34", "resnet18"
+    BACKBONE_WIDTH = 64  # channels of stage 1; others make all stages narrower or wider
     BACKBONE_STRIDES = [4, 8, 16, 32, 64]  # pixels of the prepared image per cell of P2..P6
     TOP_DOWN_PYRAMID_SIZE = 256  # channels of P2..P6
+    RPN_CHANNELS = 512
     FPN_CLASSIF_FC_LAYERS_SIZE = 1024
+    MASK_HEAD_CHANNELS = 256
     NUM_CLASSES = 1  # background included
     MODEL = "mrcnn"  # or "frcnn": boxes only, no mask head
     TRAIN_BN = False  # False freezes the statistics only: gamma and beta still train
@@ -109,7 +112,7 @@ class Config:
         Raises:
             ConfigError: with the setting, its value and what would be allowed.
         """
-        _one_of("BACKBONE", self.BACKBONE, ("resnet50", "resnet101"))
+        _one_of("BACKBONE", self.BACKBONE, ("resnet18", "resnet34", "resnet50", "resnet101"))
         _one_of("MODEL", self.MODEL, ("mrcnn", "frcnn"))
         _one_of("IMAGE_RESIZE_MODE", self.IMAGE_RESIZE_MODE, ("square", "none", "pad64", "crop"))
         self._validate_sizes()

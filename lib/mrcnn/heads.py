@@ -5,8 +5,6 @@ from keras import layers, ops
 from mrcnn.normalization import NormalizedConvolution
 from mrcnn.roi_align import PyramidRoIAlign
 
-HIDDEN_CHANNELS = 256  # of the mask head
-
 
 class BoxHead:
     """RoIAlign, two fully connected layers, then class logits and box deltas.
@@ -74,14 +72,15 @@ class MaskHead:
     Args:
         mask_classes: 1 for a mask that serves every class, else the number of classes.
         pool_size: cells per side of a pooled RoI; the mask has twice as many.
+        channels: of the convolutions.
         train_norm: whether batch statistics are updated while training.
     """
 
-    def __init__(self, mask_classes, pool_size, train_norm):
+    def __init__(self, mask_classes, pool_size, channels, train_norm):
         self.pool_size = pool_size
         self.hidden = [
             NormalizedConvolution(
-                HIDDEN_CHANNELS,
+                channels,
                 3,
                 f"mrcnn_mask_conv{number}",
                 f"mrcnn_mask_bn{number}",
@@ -95,7 +94,7 @@ class MaskHead:
             layers.Activation("relu", name=f"mrcnn_mask_relu{number}") for number in range(1, 5)
         ]
         self.upsample = layers.Conv2DTranspose(
-            HIDDEN_CHANNELS, 2, strides=2, activation="relu", name="mrcnn_mask_deconv"
+            channels, 2, strides=2, activation="relu", name="mrcnn_mask_deconv"
         )
         self.logits = layers.Conv2D(mask_classes, 1, name="mrcnn_mask")
 

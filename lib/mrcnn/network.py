@@ -28,9 +28,11 @@ class MaskRCNNNetwork:
 
     def __init__(self, config):
         self.config = config
-        self.backbone = ResNet(config.BACKBONE, config.TRAIN_BN)
+        self.backbone = ResNet(config.BACKBONE, config.TRAIN_BN, config.BACKBONE_WIDTH)
         self.pyramid = FeaturePyramid(config.TOP_DOWN_PYRAMID_SIZE, self.pyramid_activation)
-        self.rpn = RegionProposalNetwork(len(config.RPN_ANCHOR_RATIOS), config.RPN_ANCHOR_STRIDE)
+        self.rpn = RegionProposalNetwork(
+            len(config.RPN_ANCHOR_RATIOS), config.RPN_ANCHOR_STRIDE, config.RPN_CHANNELS
+        )
         self.box_head = BoxHead(
             config.NUM_CLASSES,
             self.head_classes,
@@ -40,7 +42,12 @@ class MaskRCNNNetwork:
         )
         self.mask_head = None
         if config.MODEL == "mrcnn":
-            self.mask_head = MaskHead(self.head_classes, config.MASK_POOL_SIZE, config.TRAIN_BN)
+            self.mask_head = MaskHead(
+                self.head_classes,
+                config.MASK_POOL_SIZE,
+                config.MASK_HEAD_CHANNELS,
+                config.TRAIN_BN,
+            )
 
     @property
     def head_classes(self):

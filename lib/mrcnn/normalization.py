@@ -19,7 +19,7 @@ LARGEST_FOLDED_KERNEL = 2**20
 class NormalizedConvolution(keras.layers.Layer):
     """Convolution -> batch normalisation, with the names of the originals for both halves.
 
-    With frozen statistics the normalisation is an affine map per channel, so it is folded into
+    With given statistics the normalisation is an affine map per channel, so it is folded into
     the kernel inside the graph: the same function of the same weights (gamma and beta still
     train), without two passes over every activation. A kernel that covers the whole input is
     applied as a matrix product.
@@ -60,8 +60,8 @@ class NormalizedConvolution(keras.layers.Layer):
         return self.convolution.compute_output_shape(input_shape)
 
     def call(self, inputs, training=None):
-        if self.train_norm:
-            return self.norm(self.convolution(inputs), training=training)
+        if self.train_norm and training:
+            return self.norm(self.convolution(inputs), training=True)
         scale = self.norm.gamma * ops.rsqrt(self.norm.moving_variance + EPSILON)
         shift = self.norm.beta + (self.convolution.bias - self.norm.moving_mean) * scale
         kernel = ops.convert_to_tensor(self.convolution.kernel)

@@ -1,7 +1,7 @@
-"""ResNet-50 and ResNet-101 (He et al., arXiv 1512.03385), in Caffe's variant.
+"""ResNets (He et al., arXiv 1512.03385): 50 and 101 in Caffe's variant, and the small 18 and 34.
 
-The stride of a stage sits in the first 1x1 convolution of its first block and in the shortcut;
-every convolution has a bias. Layer names are those of the original checkpoints.
+The stride of a stage sits in the first convolution of its first block and in the shortcut; every
+convolution has a bias. Layer names of ResNet-50 and -101 are those of the original checkpoints.
 """
 
 import string
@@ -10,28 +10,36 @@ from keras import layers
 
 from mrcnn.normalization import NormalizedConvolution
 
-BLOCKS = {"resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3)}  # of stages 2..5
-WIDTHS = (64, 128, 256, 512)  # inner channels of stages 2..5; the outputs have four times as many
+BLOCKS = {  # of stages 2..5
+    "resnet18": (2, 2, 2, 2),
+    "resnet34": (3, 4, 6, 3),
+    "resnet50": (3, 4, 6, 3),
+    "resnet101": (3, 4, 23, 3),
+}
+WIDTHS = (64, 128, 256, 512)  # of stages 2..5; outputs of bottlenecks have four times as many
+USUAL_WIDTH = 64
 
 
 class ResNet:
     """The backbone: images to feature maps of stages 1 to 5.
 
     Args:
-        architecture: "resnet50" or "resnet101".
+        architecture: "resnet18", "resnet34", "resnet50" or "resnet101".
         train_norm: whether batch statistics are updated while training.
+        width: channels of stage 1; the other stages are as much narrower or wider than usual.
     """
 
-    def __init__(self, architecture, train_norm=False):
+    def __init__(self, architecture, train_norm=False, width=USUAL_WIDTH):
         self.pad = layers.ZeroPadding2D(3, name="conv1_pad")
         self.convolution = NormalizedConvolution(
-            64, 7, "conv1", "bn_conv1", strides=2, train_norm=train_norm, name="conv1_norm"
+            width, 7, "conv1", "bn_conv1", strides=2, train_norm=train_norm, name="conv1_norm"
         )
         self.activation = layers.Activation("relu", name="conv1_relu")
         self.pool = layers.MaxPooling2D(3, strides=2, padding="same", name="pool1")
+        block = BasicBlock if architecture in ("resnet18", "resnet34") else Bottleneck
         self.stages = [
-            _stage(stage, width, blocks, train_norm)
-            for stage, width, blocks in zip(range(2, 6), WIDTHS, BLOCKS[architecture], strict=True)
+            _stage(block, stage, usual * width // USUAL_WIDTH, blocks, train_norm)
+            for stage, usual, blocks in zip(range(2, 6), WIDTHS, BLOCKS[architecture], strict=True)
         ]
 
     def __call__(self, images):
@@ -53,18 +61,7 @@ class Bottleneck:
     """1x1 -> 3x3 -> 1x1 with a shortcut, which is a 1x1 convolution in the first block."""
 
     def __init__(self, name, width, stride, project, train_norm):
-        def unit(branch, filters, size, strides=1):
-            return NormalizedConvolution(
-                filters,
-                size,
-                f"res{name}_branch{branch}",
-                f"bn{name}_branch{branch}",
-                strides=strides,
-                padding="same",
-                train_norm=train_norm,
-                name=f"norm{name}_branch{branch}",
-            )
-
+        unit = _units(name, "branch", train_norm)
         self.reduce = unit("2a", width, 1, stride)
         self.reduce_relu = layers.Activation("relu", name=f"res{name}_branch2a_relu")
         self.spatial = unit("2b", width, 3)
@@ -81,9 +78,48 @@ class Bottleneck:
         return self.activation(self.add([self.expand(inner), shortcut]))
 
 
-def _stage(stage, width, blocks, train_norm):
+class BasicBlock:
+    """3x3 -> 3x3 with a shortcut, which is a 1x1 convolution where the number of channels changes.
+
+    Names differ from those of a bottleneck, so that weights of one are never taken for the other.
+    """
+
+    def __init__(self, name, width, stride, project, train_norm):
+        unit = _units(name, "basic", train_norm)
+        self.first = unit("1", width, 3, stride)
+        self.first_relu = layers.Activation("relu", name=f"res{name}_basic1_relu")
+        self.second = unit("2", width, 3)
+        self.shortcut = unit("_shortcut", width, 1, stride) if project and stride > 1 else None
+        self.add = layers.Add(name=f"res{name}_add")
+        self.activation = layers.Activation("relu", name=f"res{name}_out")
+
+    def __call__(self, features):
+        inner = self.second(self.first_relu(self.first(features)))
+        shortcut = self.shortcut(features) if self.shortcut else features
+        return self.activation(self.add([inner, shortcut]))
+
+
+def _units(block, branch, train_norm):
+    """A maker of the convolutions of a block, with their normalisation."""
+
+    def unit(part, filters, size, strides=1):
+        return NormalizedConvolution(
+            filters,
+            size,
+            f"res{block}_{branch}{part}",
+            f"bn{block}_{branch}{part}",
+            strides=strides,
+            padding="same",
+            train_norm=train_norm,
+            name=f"norm{block}_{branch}{part}",
+        )
+
+    return unit
+
+
+def _stage(block, stage, width, blocks, train_norm):
     return [
-        Bottleneck(
+        block(
             name=f"{stage}{letter}",
             width=width,
             stride=2 if letter == "a" and stage > 2 else 1,

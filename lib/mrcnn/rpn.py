@@ -11,11 +11,12 @@ class RegionProposalNetwork:
     Args:
         anchors_per_cell: number of anchor ratios.
         anchor_stride: cells between anchors.
+        channels: of the shared convolution.
     """
 
-    def __init__(self, anchors_per_cell, anchor_stride=1):
+    def __init__(self, anchors_per_cell, anchor_stride=1, channels=512):
         self.shared = FastConvolution(
-            512,
+            channels,
             3,
             padding="same",
             strides=anchor_stride,

@@ -9,6 +9,7 @@ from mrcnn import checkpoints
 from mrcnn.batches import FollowEpochs
 from mrcnn.layer_groups import set_trainable
 from mrcnn.logs import history_callbacks
+from mrcnn.normalization import NormalizedConvolution
 from mrcnn.optimizer import GloballyClippedSGD
 from mrcnn.weights import save_keras_weights
 
@@ -35,7 +36,7 @@ class SaveCheckpoint(keras.callbacks.Callback):
                 old.unlink()
 
 
-def compile_stage(model, config, learning_rate, layers):
+def compile_stage(model, config, learning_rate, layers, train_bn=None):
     """Prepare a `TrainableModel` for a stage: trainable layers, a fresh optimiser.
 
     Args:
@@ -43,8 +44,12 @@ def compile_stage(model, config, learning_rate, layers):
         config: `Config`, for momentum and clipping.
         learning_rate: of the whole stage.
         layers: as `mrcnn.layer_groups.set_trainable`.
+        train_bn: whether batch statistics are updated; TRAIN_BN if None.
     """
     names = set_trainable(model, layers)
+    for layer in model.layers:
+        if isinstance(layer, NormalizedConvolution):
+            layer.train_norm = config.TRAIN_BN if train_bn is None else train_bn
     logger.info("Training %d layers (%s) at learning rate %g.", len(names), layers, learning_rate)
     model.compile(
         optimizer=GloballyClippedSGD(
@@ -71,7 +76,7 @@ def run_stage(model, config, batches, validation, log_dir, epochs, checkpoint, s
         epochs: number of the last epoch, counted from 1.
         checkpoint: path that the weights came from; its optimiser state is taken up if it is of
             the same stage. None: nothing to continue.
-        stage: {"learning_rate": ..., "layers": ...}
+        stage: {"learning_rate": ..., "layers": ..., "train_bn": ...}
         callbacks: more Keras callbacks.
 
     Returns:

@@ -7,7 +7,7 @@ import pytest
 from keras import ops
 
 from mrcnn import resnet
-from mrcnn.resnet import Bottleneck, ResNet
+from mrcnn.resnet import BasicBlock, Bottleneck, ResNet
 from mrcnn.weights import named_variables, weight_array
 
 pytestmark = pytest.mark.backends
@@ -125,3 +125,64 @@ def maxima(map_):
             for y in range(0, map_.shape[0], 2)
         ]
     )
+
+
+# --- ResNet-18 and -34 --------------------------------------------------------------------------
+
+
+def basic_block(shape, **arguments):
+    features = keras.Input(shape)
+    return keras.Model(features, BasicBlock("9x", train_norm=False, **arguments)(features))
+
+
+@pytest.mark.parametrize(("architecture", "convolutions"), [("resnet18", 17), ("resnet34", 33)])
+def test_small_resnets_have_two_3x3_convolutions_a_block(architecture, convolutions):
+    images = keras.Input((64, 96, 3))
+    model = keras.Model(images, ResNet(architecture, width=8)(images))
+    kernels = {
+        name: tuple(variable.shape)
+        for name, variable in named_variables(model).items()
+        if name.endswith("/kernel")
+    }
+    shortcuts = {f"res{stage}a_basic_shortcut/kernel" for stage in (3, 4, 5)}
+    assert {name for name, shape in kernels.items() if shape[:2] == (1, 1)} == shortcuts
+    assert len(kernels) == convolutions + len(shortcuts)
+    shapes = [each.shape[1:] for each in model.outputs]
+    assert shapes == [(16, 24, 8), (16, 24, 8), (8, 12, 16), (4, 6, 32), (2, 3, 64)]
+
+
+def test_no_weight_of_a_small_resnet_has_a_name_of_a_large_one():
+    images = keras.Input((32, 32, 3))
+    large = named_variables(keras.Model(images, ResNet("resnet50", width=4)(images)))
+    small = named_variables(keras.Model(images, ResNet("resnet18", width=4)(images)))
+    shared = {name.split("/")[0] for name in set(small) & set(large)}
+    assert shared == {"conv1", "bn_conv1"}
+
+
+def test_a_basic_block_by_hand():
+    """3x3 of stride 2, ReLU, 3x3, plus the input through the shortcut, ReLU."""
+    model = basic_block((4, 4, 1), width=2, stride=2, project=True)
+    weights = named_variables(model)
+    first, second = np.zeros((3, 3, 1, 2)), np.zeros((3, 3, 2, 2))
+    first[0, 0, 0] = (1, -1)  # "same" with stride 2 pads at the end only: its centre is (0, 0)
+    second[1, 1] = [[2, 0], [0, 3]]
+    weights["res9x_basic1/kernel"].assign(first)
+    weights["res9x_basic2/kernel"].assign(second)
+    weights["res9x_basic_shortcut/kernel"].assign(np.full((1, 1, 1, 2), -0.5))
+    features = np.random.default_rng(0).normal(size=(1, 4, 4, 1)).astype(np.float32)
+    scale = 1 / np.sqrt(1 + 1e-3)
+    seen = features[:, ::2, ::2, 0]
+    expected = [
+        np.maximum(factor * np.maximum(sign * seen, 0) * scale**2 - 0.5 * seen * scale, 0)
+        for factor, sign in ((2, 1), (3, -1))
+    ]
+    found = ops.convert_to_numpy(model(features))
+    np.testing.assert_allclose(found, np.stack(expected, axis=-1), atol=1e-5)
+
+
+def test_a_basic_block_of_as_many_channels_adds_its_input():
+    model = basic_block((4, 4, 2), width=2, stride=1, project=True)
+    last = named_variables(model)["res9x_basic2/kernel"]
+    last.assign(np.zeros(last.shape))
+    features = np.random.default_rng(0).normal(size=(1, 4, 4, 2)).astype(np.float32)
+    np.testing.assert_array_equal(ops.convert_to_numpy(model(features)), np.maximum(features, 0))
