@@ -14,6 +14,9 @@ class Config(mrcnn.config.Config):
     BACKBONE = "resnet50"
     FPN_FEATUREMAPS = 256  # channels of P2..P6
     FPN_CLASSIF_FC_LAYERS_SIZE = 512
+    # How query and reference are compared (`siamese_mrcnn.matching`): the paper's "distance", or
+    # "distance-alone", "correlation", "cosine", "none" to see what it is worth.
+    COMPARISON = "distance"
 
     IMAGE_MIN_DIM = 400
     IMAGE_MAX_DIM = 512

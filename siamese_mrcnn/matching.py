@@ -1,26 +1,65 @@
 """Matching: how much every place of the query differs from the reference (paper, section 4)."""
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import keras
 from keras import layers, ops
+
+from mrcnn.config import ConfigError
 
 LEVELS = range(2, 7)
 
 
-@keras.saving.register_keras_serializable("siamese_mrcnn")
-class DistanceMerge(layers.Layer):
-    """[P, |P - T|] through a 1x1 convolution, for one level of the pyramid.
+def _distance(features, vectors):
+    return ops.abs(ops.subtract(features, vectors))
 
-    P and the distance are convolved apart and added, which is the same: so one query map serves
-    the vectors of many references, and its own part is computed once for all of them.
+
+def _correlation(features, vectors):
+    return ops.multiply(features, vectors)
+
+
+def _cosine(features, vectors):
+    return ops.multiply(ops.normalize(features, axis=-1), ops.normalize(vectors, axis=-1))
+
+
+class Comparison(NamedTuple):
+    """How query maps P are compared with reference vectors T."""
+
+    function: Callable | None  # (P, T) to D, all of as many channels; None: T is not looked at
+    beside_query: bool = True  # whether P itself is merged too
+
+
+COMPARISONS = {
+    "distance": Comparison(_distance),  # [P, |P - T|], the paper's
+    "distance-alone": Comparison(_distance, beside_query=False),  # |P - T|
+    "correlation": Comparison(_correlation),  # [P, P * T], products channel by channel
+    "cosine": Comparison(_cosine),  # the same of P and T scaled to length 1 along the channels
+    "none": Comparison(None),  # P: the reference plays no part
+}
+
+
+@keras.saving.register_keras_serializable("siamese_mrcnn")
+class ComparisonMerge(layers.Layer):
+    """[P, D] through a 1x1 convolution, for one level of the pyramid.
+
+    P and the comparison D are convolved apart and added, which is the same: so one query map
+    serves the vectors of many references, and its own part is computed once for all of them.
+
+    Args:
+        filters: channels of the result.
+        comparison: a name in `COMPARISONS`.
     """
 
-    def __init__(self, filters, **keywords):
+    def __init__(self, filters, comparison, **keywords):
         super().__init__(**keywords)
         self.filters = filters
+        self.comparison = comparison
 
     def build(self, input_shapes):
-        channels = input_shapes[0][-1]
-        self.kernel = self.add_weight(shape=(1, 1, 2 * channels, self.filters), name="kernel")
+        compare, beside_query = COMPARISONS[self.comparison]
+        channels = input_shapes[0][-1] * (int(beside_query) + int(compare is not None))
+        self.kernel = self.add_weight(shape=(1, 1, channels, self.filters), name="kernel")
         self.bias = self.add_weight(shape=(self.filters,), initializer="zeros", name="bias")
 
     def call(self, inputs):
@@ -29,17 +68,21 @@ class DistanceMerge(layers.Layer):
         Either batch may be 1 and then serves the whole of the other.
         """
         features, vectors = inputs
-        channels = features.shape[-1]
-        kernel = ops.convert_to_tensor(self.kernel)
-        distance = ops.abs(ops.subtract(features, vectors[:, None, None, :]))
-        own = ops.add(ops.conv(features, kernel[:, :, :channels]), self.bias)
-        return ops.add(own, ops.conv(distance, kernel[:, :, channels:]))
+        compare, beside_query = COMPARISONS[self.comparison]
+        kernel, merged = ops.convert_to_tensor(self.kernel), self.bias
+        if beside_query:
+            own, kernel = ops.split(kernel, [features.shape[-1]], axis=2)
+            merged = ops.add(ops.conv(features, own), merged)
+        if compare is not None:
+            compared = compare(features, vectors[:, None, None, :])
+            merged = ops.add(ops.conv(compared, kernel), merged)
+        return merged
 
     def compute_output_shape(self, input_shapes):
         return (*input_shapes[0][:3], self.filters)
 
     def get_config(self):
-        return {**super().get_config(), "filters": self.filters}
+        return {**super().get_config(), "filters": self.filters, "comparison": self.comparison}
 
 
 class Matching:
@@ -50,16 +93,25 @@ class Matching:
 
     Args:
         channels: of the query pyramid; the matched pyramid has half as many again.
+        comparison: a name in `COMPARISONS`; others than the paper's are there to compare with it.
+
+    Raises:
+        ConfigError: there is no such comparison.
     """
 
-    def __init__(self, channels):
+    def __init__(self, channels, comparison="distance"):
+        if comparison not in COMPARISONS:
+            raise ConfigError(
+                f"COMPARISON must be one of {', '.join(COMPARISONS)}, but is {comparison!r}."
+            )
         self.channels = 3 * channels // 2  # of the matched pyramid
         self.pool = {
             level: layers.GlobalAveragePooling2D(name=f"reference_pool_P{level}")
             for level in LEVELS
         }
         self.merge = {
-            level: DistanceMerge(self.channels, name=f"fpn_distance_P{level}") for level in LEVELS
+            level: ComparisonMerge(self.channels, comparison, name=f"fpn_distance_P{level}")
+            for level in LEVELS
         }
 
     def summarize(self, pyramid):

@@ -20,7 +20,7 @@ class SiameseNetwork(MaskRCNNNetwork):
 
     def __init__(self, config):
         super().__init__(config)
-        self.match = Matching(config.FPN_FEATUREMAPS)
+        self.match = Matching(config.FPN_FEATUREMAPS, config.COMPARISON)
 
     def encode_references(self, references, subtract_mean=True):
         """Prepared references to one vector a pyramid level: [[batch, channels], ...].

@@ -3,8 +3,10 @@ import numpy as np
 import pytest
 from keras import ops
 
+from mrcnn.config import ConfigError
 from mrcnn.weights import named_variables, weight_array
-from siamese_mrcnn.matching import LEVELS, Matching
+from siamese_mrcnn.config import Config
+from siamese_mrcnn.matching import COMPARISONS, LEVELS, Matching
 
 pytestmark = pytest.mark.backends
 CHANNELS = 4
@@ -31,9 +33,23 @@ def test_a_reference_becomes_the_mean_of_its_map():
         np.testing.assert_allclose(ops.convert_to_numpy(vector), expected, atol=1e-6)
 
 
-def test_matching_against_a_loop():
-    """[P, |P - T|] through a 1x1 convolution without activation; each level has its own."""
-    model = matched_model(Matching(CHANNELS))
+def cosine(place, vector):
+    return place * vector / np.linalg.norm(place) / np.linalg.norm(vector)
+
+
+MERGED = {
+    "distance": lambda place, vector: [place, np.abs(place - vector)],
+    "distance-alone": lambda place, vector: [np.abs(place - vector)],
+    "correlation": lambda place, vector: [place, place * vector],
+    "cosine": lambda place, vector: [place, cosine(place, vector)],
+    "none": lambda place, vector: [place],
+}
+
+
+@pytest.mark.parametrize("comparison", COMPARISONS)
+def test_matching_against_a_loop(comparison):
+    """What is merged passes a 1x1 convolution without activation; each level has its own."""
+    model = matched_model(Matching(CHANNELS, comparison))
     rng = np.random.default_rng(0)
     for variable in model.weights:
         variable.assign(rng.normal(size=variable.shape))
@@ -44,11 +60,19 @@ def test_matching_against_a_loop():
     for level, features, vector, found in zip(LEVELS, pyramid, vectors, matched, strict=True):
         kernel = weights[f"fpn_distance_P{level}/kernel"][0, 0]
         for image, y, x in np.ndindex(features.shape[:3]):
-            place = features[image, y, x]
-            both = np.concatenate([place, np.abs(place - vector[image])])
-            expected = both @ kernel + weights[f"fpn_distance_P{level}/bias"]
+            merged = np.concatenate(MERGED[comparison](features[image, y, x], vector[image]))
+            expected = merged @ kernel + weights[f"fpn_distance_P{level}/bias"]
             np.testing.assert_allclose(found[image, y, x], expected, atol=1e-5)
     assert min(level.min() for level in matched) < 0
+
+
+def test_an_unknown_comparison_gets_a_sentence():
+    with pytest.raises(ConfigError, match="one of distance, .*, but is 'difference'"):
+        Matching(CHANNELS, "difference")
+
+
+def test_the_papers_comparison_is_the_default():
+    assert Matching(CHANNELS).merge[2].comparison == Config.COMPARISON == "distance"
 
 
 @pytest.mark.parametrize(("queries", "references"), [(1, 3), (3, 1)])
