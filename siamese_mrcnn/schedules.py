@@ -5,6 +5,8 @@ An epoch has STEPS_PER_EPOCH batches; each stage starts with a momentum of zero.
 
 from typing import NamedTuple
 
+WATCHED_IMAGES = 50  # that one-shot AP is measured on while training, unless told otherwise
+
 
 class Stage(NamedTuple):
     """Train these layers at this learning rate up to this epoch."""
@@ -12,6 +14,7 @@ class Stage(NamedTuple):
     epochs: int  # number of the last epoch, counted from the very beginning
     layers: str  # see `mrcnn.layer_groups`
     learning_rate: float
+    train_bn: bool | None = None  # whether batch statistics are updated; None: TRAIN_BN
 
 
 SCHEDULES = {
@@ -38,5 +41,6 @@ def run_schedule(model, schedule, train_dataset, val_dataset, **keywords):
                 stage.learning_rate,
                 stage.epochs,
                 stage.layers,
+                train_bn=stage.train_bn,
                 **keywords,
             )

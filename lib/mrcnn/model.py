@@ -173,6 +173,7 @@ class MaskRCNN:
         augmentation=None,
         custom_callbacks=None,
         workers=1,
+        train_bn=None,
     ):
         """Train up to an epoch; call it again with a higher one for the next stage.
 
@@ -188,6 +189,8 @@ class MaskRCNN:
             augmentation: see `mrcnn.augmentation.augment`.
             custom_callbacks: more Keras callbacks.
             workers: threads that prepare batches.
+            train_bn: whether this stage updates the statistics of batch normalisations; TRAIN_BN
+                if None.
 
         Returns:
             the `keras.callbacks.History`, or None if there was nothing left to do.
@@ -202,6 +205,7 @@ class MaskRCNN:
             )
             return None
         config = self.config
+        train_bn = config.TRAIN_BN if train_bn is None else train_bn
         with self._scope():
             history = run_stage(
                 self.keras_model,
@@ -211,7 +215,11 @@ class MaskRCNN:
                 self._run_folder(),
                 epochs,
                 self.checkpoint,
-                {"learning_rate": float(learning_rate), "layers": layers},
+                {
+                    "learning_rate": float(learning_rate),
+                    "layers": layers,
+                    "train_bn": bool(train_bn),
+                },
                 custom_callbacks or (),
             )
         self.epoch = epochs

@@ -67,7 +67,7 @@ def test_matching_against_a_loop(comparison):
 
 
 def test_an_unknown_comparison_gets_a_sentence():
-    with pytest.raises(ConfigError, match="one of distance, .*, but is 'difference'"):
+    with pytest.raises(ConfigError, match=r"one of distance, .*, but is 'difference'"):
         Matching(CHANNELS, "difference")
 
 
