@@ -13,6 +13,8 @@ from pycocotools import mask as run_length
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from mrcnn.results import Detections
+
 METRICS = (
     "AP",
     "AP50",
@@ -62,6 +64,22 @@ def encode_detections(detections, image_id, category_id):
             result["segmentation"] = encode_mask(masks[:, :, index])
         results.append(result)
     return results
+
+
+def decode_results(results):
+    """COCO results of one query as `Detections`; masks None if they are of boxes only."""
+    count = len(results)
+    corners = np.array([each["bbox"] for each in results], np.int32).reshape(count, 4)
+    x, y, width, height = corners.T
+    masks = None
+    if results and all("segmentation" in each for each in results):
+        masks = np.stack([decode_mask(each["segmentation"]) for each in results], axis=-1)
+    return Detections(
+        rois=np.stack([y, x, y + height, x + width], axis=1),
+        class_ids=np.ones(count, np.int32),
+        scores=np.array([each["score"] for each in results], np.float32),
+        masks=masks,
+    )
 
 
 def source_ids(infos, name):

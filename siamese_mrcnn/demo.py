@@ -13,11 +13,11 @@ import numpy as np
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from mrcnn.masks import boxes_of_masks
+from mrcnn.random_start import start_at_random
 from siamese_mrcnn.coco import CocoDataset
 from siamese_mrcnn.config import Config
 from siamese_mrcnn.evaluation import evaluate
 from siamese_mrcnn.model import SiameseMaskRCNN
-from siamese_mrcnn.random_start import start_at_random
 from siamese_mrcnn.references import draw_reference
 from siamese_mrcnn.shapes import make_shapes
 from siamese_mrcnn.splits import split_classes

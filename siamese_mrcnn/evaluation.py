@@ -91,42 +91,72 @@ def evaluate(
     Raises:
         EvaluationError: an argument makes no sense, or nothing could be evaluated.
     """
-    recorded = None
-    if references is not None:
-        record, recorded = read_record(references)
-        runs, shots = record["runs"], record["shots"]
-    classes = _check(dataset, classes, runs, shots, profile, limit, seed)
-    rules = PROFILES[profile]
-    loader = QueryLoader(
-        dataset, classes, model.config, runs, shots, seed, rules["same_image"], recorded
+    loader, replayed = _loader(
+        dataset, model.config, classes, runs, shots, profile, limit, seed, references
     )
-    image_ids = [int(image_id) for image_id in dataset.image_ids[:limit]]
     arguments = {
         "profile": profile,
-        "runs": runs,
-        "shots": shots,
+        "runs": loader.runs,
+        "shots": loader.shots,
         "seed": seed,
         "limit": limit,
         "random_boxes": random_boxes,
-        "replayed": fingerprint(record) if recorded is not None else None,
+        "replayed": replayed,
     }
-    class_names = {loader.source_classes[c]: dataset.class_names[c] for c in classes}
-    with _settings(model.config, rules), _folder(output) as folder:
-        identity = [arguments, class_names, _identity(model), _identity_of_images(loader)]
-        log = EvaluationLog(folder / f"progress-{fingerprint(identity)}.jsonl")
-        change = None
-        if random_boxes:
-            change = functools.partial(scattered, loader, rules["move_masks"])
+    image_ids = [int(image_id) for image_id in dataset.image_ids[:limit]]
+    change = _chance(loader, profile) if random_boxes else None
+    with _settings(model.config, PROFILES[profile]), _folder(output) as folder:
+        log = _log(model, loader, arguments, folder)
         search_images(model, loader, image_ids, log, change, workers, progress)
-        report = {**arguments, "images": len(image_ids), **_count(log, runs)}
-        report |= _measure(loader, image_ids, class_names, log, folder)
-        _write_references(log, report, folder)
-        write_report(report, folder)
+        return _report(loader, image_ids, arguments, log, folder)
+
+
+def _loader(dataset, config, classes, runs, shots, profile, limit, seed, references):
+    """A `QueryLoader`, once the arguments make sense, and a replayed record's fingerprint."""
+    recorded = replayed = None
+    if references is not None:
+        record, recorded = read_record(references)
+        runs, shots, replayed = record["runs"], record["shots"], fingerprint(record)
+    classes = _check(dataset, classes, runs, shots, profile, limit, seed)
+    same_image = PROFILES[profile]["same_image"]
+    loader = QueryLoader(dataset, classes, config, runs, shots, seed, same_image, recorded)
+    return loader, replayed
+
+
+def _chance(loader, profile):
+    """What moves the detections of a query to random places."""
+    return functools.partial(scattered, loader, PROFILES[profile]["move_masks"])
+
+
+def _log(model, loader, arguments, folder):
+    """The log of this very evaluation: other arguments, weights or images have another."""
+    identity = [
+        arguments,
+        _class_names(loader),
+        _identity(model),
+        _identity_of_images(loader),
+    ]
+    return EvaluationLog(folder / f"progress-{fingerprint(identity)}.jsonl")
+
+
+def _report(loader, image_ids, arguments, log, folder):
+    """Make the report of what the log holds, and write all files."""
+    report = {**arguments, "images": len(image_ids), **_count(log, loader.runs)}
+    report |= _measure(loader, image_ids, log, folder)
+    _write_references(log, report, folder)
+    write_report(report, folder)
     return report
 
 
-def _measure(loader, image_ids, class_names, log, folder):
+def _class_names(loader):
+    """{category_id: name} of the evaluated classes."""
+    names = loader.dataset.class_names
+    return {loader.source_classes[class_id]: names[class_id] for class_id in sorted(loader.classes)}
+
+
+def _measure(loader, image_ids, log, folder):
     """Write the COCO results of each run, compute their metrics, and summarise them."""
+    class_names = _class_names(loader)
     truth = ground_truth(loader.dataset, image_ids)
     source_images = [loader.source_images[image_id] for image_id in image_ids]
     metrics = []

@@ -12,7 +12,7 @@ from pathlib import Path
 from siamese_mrcnn.coco_results import METRICS
 from siamese_mrcnn.evaluation_log import written_whole
 from siamese_mrcnn.labelled_reports import PUBLISHED, published_reports, select
-from siamese_mrcnn.reports import KIND_TITLES, mean_over_splits, summarize
+from siamese_mrcnn.reports import KIND_TITLES, mean_over_splits, percent, summarize
 
 SPLITS = (1, 2, 3, 4)
 MEAN = "mean"
@@ -263,10 +263,7 @@ def _shots(shots):
 def _text(cell):
     if cell is None or isinstance(cell, str):
         return cell or ""
-    if cell["mean"] < 0:
-        return "-"
-    interval = f" ± {100 * cell['interval']:.1f}" if len(cell["runs"]) > 1 else ""
-    return f"{100 * cell['mean']:.1f}{interval}"
+    return percent(cell)
 
 
 def _numbers(cell):

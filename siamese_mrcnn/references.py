@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mrcnn.images import ImageError, plan_resize, prepare_image, read_image, to_rgb
+from mrcnn.inputs import plan_input
 from mrcnn.masks import prepare_masks
 from siamese_mrcnn.annotations import AnnotationError
 
@@ -97,7 +98,7 @@ def load_reference(dataset, image_id, annotation_id, config):
         AnnotationError, ImageError: if the annotation or the image cannot be used.
     """
     mask = dataset.load_instance(image_id, annotation_id)
-    geometry = _plan(mask, config, np.random.default_rng(0))
+    geometry = plan_input(mask.shape, config, np.random.default_rng(0))
     box = _box_of(mask, geometry)
     if box is None:
         raise NoReferenceError(
@@ -136,23 +137,12 @@ def _draw_from_image(dataset, image_id, class_id, config, rng):
     geometry = None
     for annotation_id in rng.permutation(dataset.instances_of(image_id, class_id)).tolist():
         mask = dataset.load_instance(image_id, annotation_id)
-        geometry = geometry or _plan(mask, config, rng)
+        geometry = geometry or plan_input(mask.shape, config, rng)
         box = _box_of(mask, geometry)
         if box is not None:
             picture = _cut(dataset.load_image(image_id), geometry, box, config)
             return Reference(picture, class_id, image_id, annotation_id, box)
     raise NoReferenceError(f"no instance in image {image_id} survives scaling.")
-
-
-def _plan(mask, config, rng):
-    return plan_resize(
-        mask.shape,
-        config.IMAGE_MIN_DIM,
-        config.IMAGE_MAX_DIM,
-        config.IMAGE_MIN_SCALE,
-        config.IMAGE_RESIZE_MODE,
-        rng,
-    )
 
 
 def _box_of(mask, geometry):

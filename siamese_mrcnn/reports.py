@@ -99,9 +99,9 @@ def to_markdown(report):
     """The report as two Markdown tables, in percent: all metrics, and AP by class."""
     kinds = _kinds(report)
     head = ["", *(KIND_TITLES[kind] for kind in kinds)]
-    metrics = [[name, *(_percent(report[kind][name]) for kind in kinds)] for name in METRICS]
+    metrics = [[name, *(percent(report[kind][name]) for kind in kinds)] for name in METRICS]
     classes = [
-        [entry["name"].replace("|", "\\|"), *(_percent(entry[kind]) for kind in kinds)]
+        [entry["name"].replace("|", "\\|"), *(percent(entry[kind]) for kind in kinds)]
         for entry in report["classes"]
     ]
     return (
@@ -109,6 +109,16 @@ def to_markdown(report):
         f"Percent; with several runs: mean ± 95 % interval.\n\n{_rows(head, metrics)}\n"
         f"## AP by class\n\n{_rows(['class', *head[1:]], classes)}"
     )
+
+
+def percent(summary):
+    """A summary as text: mean, and ± 95 % interval of several runs; "-" with nothing to find."""
+    if summary["mean"] < 0:
+        return "-"
+    text = f"{100 * summary['mean']:.1f}"
+    if len(summary["runs"]) > 1:
+        text += f" ± {100 * summary['interval']:.1f}"
+    return text
 
 
 def _description(report):
@@ -130,15 +140,6 @@ def _description(report):
 def _rows(head, rows):
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
-
-
-def _percent(summary):
-    if summary["mean"] < 0:
-        return "-"
-    text = f"{100 * summary['mean']:.1f}"
-    if len(summary["runs"]) > 1:
-        text += f" ± {100 * summary['interval']:.1f}"
-    return text
 
 
 def _kinds(report):

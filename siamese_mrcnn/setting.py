@@ -7,24 +7,22 @@ import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
-import mrcnn.random_start
-from mrcnn.batches import Batches
 from mrcnn.checkpoints import find_last
 from mrcnn.config import Config
 from mrcnn.model import MaskRCNN
+from mrcnn.random_start import start_at_random
 from siamese_mrcnn import baseline, trial
 from siamese_mrcnn.coco import CocoDataset
 from siamese_mrcnn.commands.train import IMAGENET, open_data
 from siamese_mrcnn.evaluation import evaluate
 from siamese_mrcnn.labelled_reports import run_name
 from siamese_mrcnn.model import SiameseMaskRCNN
-from siamese_mrcnn.random_start import MEASURED_BATCHES, start_at_random
 from siamese_mrcnn.schedules import run_schedule
 from siamese_mrcnn.shapes import make_shapes
 from siamese_mrcnn.splits import split_classes
 from siamese_mrcnn.watching import OneShotAP
 
-WATCHED_EPOCHS, WATCHED_IMAGES = 10, 100  # how often and on how many images AP is watched
+WATCHED = {"every": 10, "limit": 100}  # how often and on how many images AP is watched
 
 
 class ExperimentError(ValueError):
@@ -114,7 +112,7 @@ class Setting:
             model.load_weights(latest)
             print(f"Going on after epoch {model.epoch}: {latest}")
         elif self.is_trial:
-            self._start_at_random(model, training)
+            start_at_random(model, training)
         else:
             pretraining = IMAGENET["all" if self.split == "all" else "split"]
             print(model.load_imagenet_weights(pretraining, folder=self.checkpoints))
@@ -122,8 +120,8 @@ class Setting:
 
     def watch(self, model, validation):
         """A callback that measures one-shot AP on validation images every few epochs."""
-        every, images = (1, None) if self.is_trial else (WATCHED_EPOCHS, WATCHED_IMAGES)
-        return OneShotAP(model, validation, validation.active_classes, every=every, limit=images)
+        often = trial.WATCHED if self.is_trial else WATCHED
+        return OneShotAP(model, validation, validation.active_classes, **often)
 
     def train(self, model, training, validation, callbacks=(), workers=2):
         """Train by the schedule. Interrupted, the same calls go on where it stopped.
@@ -145,15 +143,6 @@ class Setting:
             workers=workers,
         )
         return model.checkpoint
-
-    def _start_at_random(self, model, training):
-        if not self.is_plain:
-            start_at_random(model, training)
-            return
-        batches = Batches(training, self.config, MEASURED_BATCHES, seed=self.config.SEED + 2)
-        measured = (batches[number] for number in range(MEASURED_BATCHES))
-        mrcnn.random_start.prepare_random_start(model.keras_model, measured)
-        batches.close()
 
     def _latest(self, name):
         """The latest checkpoint of the trainings of this name, or None."""

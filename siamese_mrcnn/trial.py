@@ -12,8 +12,13 @@ SWITCH = "SIAMESE_MRCNN_TRIAL"
 FOLDER = "demo_output/trial"  # everything that a trial writes, below the repository
 
 SHAPES = {"train_images": 100, "val_images": 12, "image_size": 128, "seed": 3}
-# On top of `siamese_mrcnn.demo.DemoConfig`.
+# On top of `siamese_mrcnn.demo.DemoConfig`. Most of a trial's time goes into tracing graphs, which
+# grows with the number of layers: hence the backbone with the fewest.
 SETTINGS = {
+    "BACKBONE": "resnet18",
+    "BACKBONE_WIDTH": 16,
+    "RPN_CHANNELS": 32,
+    "MASK_HEAD_CHANNELS": 16,
     "IMAGES_PER_GPU": 2,
     "STEPS_PER_EPOCH": 2,
     "VALIDATION_STEPS": 1,
@@ -27,6 +32,7 @@ SETTINGS = {
 }
 # One stage, since each is compiled anew; from random weights the paper's rate is too high.
 SCHEDULE = (Stage(1, "all", 0.002),)
+WATCHED = {"every": 1, "limit": None}
 RUNS = 2
 LIMIT = 6  # test images
 

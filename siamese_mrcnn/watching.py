@@ -13,16 +13,16 @@ import numpy as np
 from mrcnn.logs import TensorBoardFiles, add_to_history, has_tensorboard
 from mrcnn.masks import boxes_of_masks
 from mrcnn.results import Detections
-from siamese_mrcnn.coco_results import decode_mask
+from siamese_mrcnn.coco_results import decode_results
 from siamese_mrcnn.evaluation import PROFILES, evaluate
 from siamese_mrcnn.queries import QueryLoader
+from siamese_mrcnn.schedules import WATCHED_IMAGES
 from siamese_mrcnn.visualize import draw_panels
 
 logger = logging.getLogger(__name__)
 
 PROFILE = "clean"
 RUN = "one_shot"  # of TensorBoard
-IMAGES = 50  # that a measurement looks at, unless told otherwise
 MEASURED = {  # name in the logs: where the evaluation's report has it
     "one_shot_AP": ("bbox", "AP"),
     "one_shot_AP50": ("bbox", "AP50"),
@@ -56,7 +56,7 @@ class OneShotAP(keras.callbacks.Callback):
         dataset,
         classes=None,
         every=1,
-        limit=IMAGES,
+        limit=WATCHED_IMAGES,
         shots=None,
         seed=0,
         pictures=4,
@@ -227,19 +227,3 @@ class FindsNothing:
             masks=np.zeros((*image.shape[:2], 0), bool),
         )
         return [nothing] * len(vectors[0])
-
-
-def decode_results(results):
-    """COCO results of one query as `Detections`; masks None if they are of boxes only."""
-    count = len(results)
-    corners = np.array([each["bbox"] for each in results], np.int32).reshape(count, 4)
-    x, y, width, height = corners.T
-    masks = None
-    if results and all("segmentation" in each for each in results):
-        masks = np.stack([decode_mask(each["segmentation"]) for each in results], axis=-1)
-    return Detections(
-        rois=np.stack([y, x, y + height, x + width], axis=1),
-        class_ids=np.ones(count, np.int32),
-        scores=np.array([each["score"] for each in results], np.float32),
-        masks=masks,
-    )

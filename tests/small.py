@@ -12,14 +12,11 @@ from siamese_mrcnn.config import Config
 SIDE = 128
 
 
-class SmallTrainingConfig(Config):
-    IMAGES_PER_GPU = 4
+class FewOfAll:
+    """Settings of small images with a few RoIs, anchors and instances each."""
+
     IMAGE_MIN_DIM = SIDE
     IMAGE_MAX_DIM = SIDE
-    TARGET_MIN_DIM = 32
-    TARGET_MAX_DIM = 32
-    FPN_FEATUREMAPS = 32
-    FPN_CLASSIF_FC_LAYERS_SIZE = 32
     POST_NMS_ROIS_TRAINING = 30
     POST_NMS_ROIS_INFERENCE = 20
     TRAIN_ROIS_PER_IMAGE = 12
@@ -27,6 +24,14 @@ class SmallTrainingConfig(Config):
     MAX_GT_INSTANCES = 4
     DETECTION_MAX_INSTANCES = 6
     DETECTION_MIN_CONFIDENCE = 0.0
+
+
+class SmallTrainingConfig(FewOfAll, Config):
+    IMAGES_PER_GPU = 4
+    TARGET_MIN_DIM = 32
+    TARGET_MAX_DIM = 32
+    FPN_FEATUREMAPS = 32
+    FPN_CLASSIF_FC_LAYERS_SIZE = 32
     GRADIENT_CLIP_NORM = 0.5  # active in every step
 
 

@@ -21,7 +21,8 @@ import numpy as np
 
 from mrcnn.anchor_targets import anchor_targets
 from mrcnn.augmentation import augment
-from mrcnn.images import compose_image_meta, plan_resize, prepare_image
+from mrcnn.images import compose_image_meta, prepare_image
+from mrcnn.inputs import plan_input
 from mrcnn.masks import prepare_masks
 from mrcnn.prefetch import Prefetcher
 
@@ -80,14 +81,7 @@ def prepare_sample(
         masks = [masks[..., index] for index in range(masks.shape[-1])]
     if augmentation is not None:
         image, masks = _augment(image, masks, augmentation, rng)
-    geometry = plan_resize(
-        image.shape,
-        config.IMAGE_MIN_DIM,
-        config.IMAGE_MAX_DIM,
-        config.IMAGE_MIN_SCALE,
-        config.IMAGE_RESIZE_MODE,
-        rng,
-    )
+    geometry = plan_input(image.shape, config, rng)
     mini_shape = config.MINI_MASK_SHAPE if config.USE_MINI_MASK else None
     boxes, masks, kept = prepare_masks(masks, geometry, mini_shape)
     class_ids = np.asarray(class_ids, np.int32)[kept]

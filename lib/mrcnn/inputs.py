@@ -1,4 +1,4 @@
-"""From a user's images to what the network is fed with when detecting."""
+"""From images to what the network is fed with: their size by the settings, batches of a shape."""
 
 import os
 from collections.abc import Iterable
@@ -32,6 +32,24 @@ def as_list(images):
     return list(images)
 
 
+def plan_input(shape, config, rng):
+    """How an image is resized and padded by the settings: a `mrcnn.images.Geometry`.
+
+    Args:
+        shape: (height, width, ...) of the image, pixels.
+        config: `Config`, for the sizes.
+        rng: `numpy.random.Generator`, for IMAGE_RESIZE_MODE "crop".
+    """
+    return plan_resize(
+        shape,
+        config.IMAGE_MIN_DIM,
+        config.IMAGE_MAX_DIM,
+        config.IMAGE_MIN_SCALE,
+        config.IMAGE_RESIZE_MODE,
+        rng,
+    )
+
+
 def prepare_inputs(images, config):
     """Prepare one image or a list of them: [(uint8 [h, w, 3], `mrcnn.images.Geometry`)].
 
@@ -49,14 +67,7 @@ def prepare_inputs(images, config):
 def _prepare(image, config):
     is_path = isinstance(image, (str, os.PathLike))
     image = read_image(image, upright=True) if is_path else to_rgb(image)
-    geometry = plan_resize(
-        image.shape,
-        config.IMAGE_MIN_DIM,
-        config.IMAGE_MAX_DIM,
-        config.IMAGE_MIN_SCALE,
-        config.IMAGE_RESIZE_MODE,
-        np.random.default_rng(config.SEED),
-    )
+    geometry = plan_input(image.shape, config, np.random.default_rng(config.SEED))
     height, width = geometry.prepared_shape
     if height % PYRAMID_DIVISOR or width % PYRAMID_DIVISOR:
         raise ConfigError(

@@ -7,6 +7,7 @@ and the outputs begin near zero, as is usual for detectors (Lin et al., arXiv 17
 
 import contextlib
 
+from mrcnn.batches import Batches
 from mrcnn.normalization import NormalizedConvolution
 from mrcnn.weights import layer_of, named_variables
 
@@ -18,6 +19,30 @@ OUTPUTS = {
     "mrcnn_mask",
 }
 OUTPUT_SCALE = 0.1
+MEASURED_BATCHES = 4
+
+
+def start_at_random(model, dataset):
+    """Make the random weights of a fresh model fit to train.
+
+    Args:
+        model: `mrcnn.model.MaskRCNN` in training mode whose weights were not loaded.
+        dataset: the training data, to measure statistics on.
+    """
+    config = model.config
+    # A seed of its own: 0 and 1 above SEED draw the samples of training and of validation.
+    batches = Batches(
+        dataset,
+        config,
+        MEASURED_BATCHES,
+        seed=config.SEED + 2,
+        sample_loader=model.sample_loader,
+    )
+    try:
+        measured = (batches[number] for number in range(MEASURED_BATCHES))
+        prepare_random_start(model.keras_model, measured)
+    finally:
+        batches.close()
 
 
 def prepare_random_start(model, batches):

@@ -56,6 +56,19 @@ def add_config_argument(parser):
     )
 
 
+def add_data_arguments(parser, split):
+    """Which data, and how it is asked for.
+
+    Args:
+        parser: to add to.
+        split: what --split decides, for its help.
+    """
+    parser.add_argument("--data", required=True, metavar="FOLDER", help="in COCO's own layout")
+    parser.add_argument("--split", default="1", metavar="1|2|3|4|all", help=f"{split} (default: 1)")
+    parser.add_argument("--shots", type=positive, default=1, help="references a query")
+    parser.add_argument("--workers", type=positive, default=2, help="threads that load")
+
+
 def add_weights_arguments(parser):
     parser.add_argument(
         "--weights", required=True, metavar="FILE|last", help="trained weights, or the latest run's"

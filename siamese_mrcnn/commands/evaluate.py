@@ -8,11 +8,8 @@ from siamese_mrcnn.commands import common
 
 
 def add_arguments(parser):
-    parser.add_argument("--data", required=True, metavar="FOLDER", help="in COCO's own layout")
+    common.add_data_arguments(parser, split="which classes are novel")
     common.add_weights_arguments(parser)
-    parser.add_argument(
-        "--split", default="1", metavar="1|2|3|4|all", help="which classes are novel (default: 1)"
-    )
     parser.add_argument(
         "--classes",
         default="novel",
@@ -26,7 +23,6 @@ def add_arguments(parser):
         help="official: as the published results were made (default: clean)",
     )
     parser.add_argument("--runs", type=common.positive, default=1, help="with new references each")
-    parser.add_argument("--shots", type=common.positive, default=1, help="references a query")
     parser.add_argument("--limit", type=common.positive, metavar="N", help="first N images only")
     parser.add_argument("--seed", type=common.natural, default=0, help="of the references' draw")
     parser.add_argument(
@@ -35,7 +31,6 @@ def add_arguments(parser):
     parser.add_argument(
         "--random-boxes", action="store_true", help="measure chance: move what is found anywhere"
     )
-    parser.add_argument("--workers", type=common.positive, default=2, help="threads that load")
     parser.add_argument("--out", default="evaluation", metavar="FOLDER", help="where to write")
     common.add_config_argument(parser)
 
@@ -69,19 +64,15 @@ def run(arguments):
 
 def summary(report):
     """AP and AP50 of boxes and masks in percent, and what could not be asked; a line each."""
+    from siamese_mrcnn.reports import KIND_TITLES, percent
+
     lines = []
-    for kind, title in (("bbox", "boxes"), ("segm", "masks")):
+    for kind, title in KIND_TITLES.items():
         if kind in report:
-            ap, ap50 = (report[kind][name] for name in ("AP", "AP50"))
+            ap, ap50 = (percent(report[kind][name]) for name in ("AP", "AP50"))
             lines.append(
-                f"{title}: AP {_percent(ap)}, AP50 {_percent(ap50)} "
+                f"{title}: AP {ap} %, AP50 {ap50} % "
                 f"({report['images']} images, {report['queries']} queries, {report['runs']} runs)"
             )
     lines += [f"not asked: {count} x {why}" for why, count in report["failures"].items()]
     return "\n".join(lines)
-
-
-def _percent(value):
-    if value["mean"] < 0:
-        return "-"
-    return f"{100 * value['mean']:.1f} ± {100 * value['interval']:.1f} %"

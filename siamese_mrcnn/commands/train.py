@@ -5,19 +5,16 @@ goes on with the latest run, exactly where it stopped.
 """
 
 from siamese_mrcnn.commands import common
+from siamese_mrcnn.schedules import SCHEDULES, WATCHED_IMAGES, Stage
 
 # Without ImageNet's weights to start from, a higher rate lets the heads overshoot.
 RATE, RATE_FROM_RANDOM = 0.02, 0.002
-WATCHED_IMAGES = 50
 # ImageNet without the classes that COCO has, unless all of them are trained anyway.
 IMAGENET = {"all": "imagenet-1k", "split": "imagenet-687"}
 
 
 def add_arguments(parser):
-    parser.add_argument("--data", required=True, metavar="FOLDER", help="in COCO's own layout")
-    parser.add_argument(
-        "--split", default="1", metavar="1|2|3|4|all", help="classes to leave out (default: 1)"
-    )
+    common.add_data_arguments(parser, split="classes to leave out")
     parser.add_argument(
         "--weights",
         default="imagenet",
@@ -32,7 +29,7 @@ def add_arguments(parser):
     )
     parser.add_argument(
         "--schedule",
-        choices=("splits", "all-classes"),
+        choices=tuple(SCHEDULES),
         help="the paper's three stages (default, unless --epochs is given: all-classes for the "
         "large model of all classes, else splits)",
     )
@@ -52,9 +49,7 @@ def add_arguments(parser):
     )
     parser.add_argument("--batch-size", type=common.positive, metavar="N", help="images a device")
     parser.add_argument("--gpus", type=common.positive, metavar="N", help="devices (default: 1)")
-    parser.add_argument("--shots", type=common.positive, default=1, help="references a query")
     parser.add_argument("--seed", type=common.natural, metavar="N")
-    parser.add_argument("--workers", type=common.positive, default=2, help="threads that load")
     add_watch_arguments(parser)
     common.add_config_argument(parser)
 
@@ -139,8 +134,6 @@ def choose_stages(arguments, before):
         before: stage that the starting weights were saved in, {"layers", "learning_rate"}; {} if
             there was none. What the arguments leave open goes on as it was.
     """
-    from siamese_mrcnn.schedules import SCHEDULES, Stage
-
     if arguments.epochs is None:
         long = arguments.config == "large" and arguments.split == "all"
         return SCHEDULES[arguments.schedule or ("all-classes" if long else "splits")]
@@ -199,7 +192,7 @@ def start_from(model, weights, split, training):
     from mrcnn.imagenet import FILES, NOT_IN_A_BACKBONE
 
     if weights == "none":
-        from siamese_mrcnn.random_start import start_at_random
+        from mrcnn.random_start import start_at_random
 
         start_at_random(model, training)
         return

@@ -1,11 +1,24 @@
 """Compares detections with a recording: the network's outputs, and what `detect` returns."""
 
 import numpy as np
-from recording import ACTIVATIONS, pixels, recorded_masks
+from recording import ACTIVATIONS, pixels, recorded_masks, set_recorded_weights
 
 from mrcnn import boxes
 
 STRAY_MASK_PIXELS = 5  # on the edge where the probability is one half
+OUTPUTS = {  # of both networks: how the recordings call them
+    "rois": "rpn_rois",
+    "mrcnn_class": "mrcnn_class",
+    "mrcnn_bbox": "mrcnn_bbox",
+    "detections": "detections",
+    "mrcnn_mask": "mrcnn_mask",
+}
+
+
+def with_recorded_weights(model):
+    """A model of users, with the weights that the recordings were made with."""
+    set_recorded_weights(model.keras_model)
+    return model
 
 
 def run_network(network, recording, **more_inputs):

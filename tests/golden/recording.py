@@ -20,47 +20,46 @@ ACTIVATIONS = {"rtol": 1e-4, "atol": 2e-5}
 LOSSES = {"rtol": 1e-3}
 
 
-class SiameseInference(siamese_mrcnn.config.Config):
-    IMAGES_PER_GPU = 1
+class _Images:
+    """What all recordings share: images of 256 pixels."""
+
     IMAGE_MIN_DIM = 200
     IMAGE_MAX_DIM = 256
+
+
+class _Inference(_Images):
+    IMAGES_PER_GPU = 1
     POST_NMS_ROIS_INFERENCE = 100
+
+
+class _Training(_Images):
+    IMAGES_PER_GPU = 2
+    POST_NMS_ROIS_TRAINING = 24
+    TRAIN_ROIS_PER_IMAGE = 40
+    RPN_TRAIN_ANCHORS_PER_IMAGE = 64
+    USE_RPN_ROIS = False
+
+
+class SiameseInference(_Inference, siamese_mrcnn.config.Config):
     DETECTION_MIN_CONFIDENCE = 0.5
     SUBTRACT_MEAN_FROM_REFERENCE = False
 
 
-class SiameseTraining(siamese_mrcnn.config.Config):
-    IMAGES_PER_GPU = 2
-    IMAGE_MIN_DIM = 200
-    IMAGE_MAX_DIM = 256
-    POST_NMS_ROIS_TRAINING = 24
-    TRAIN_ROIS_PER_IMAGE = 40
-    RPN_TRAIN_ANCHORS_PER_IMAGE = 64
-    USE_RPN_ROIS = False
+class SiameseTraining(_Training, siamese_mrcnn.config.Config):
+    pass
 
 
-class MaskRCNNInference(mrcnn.config.Config):
+class MaskRCNNInference(_Inference, mrcnn.config.Config):
     BACKBONE = "resnet50"
     NUM_CLASSES = 81
-    IMAGES_PER_GPU = 1
-    IMAGE_MIN_DIM = 200
-    IMAGE_MAX_DIM = 256
-    POST_NMS_ROIS_INFERENCE = 100
     DETECTION_MIN_CONFIDENCE = 0.02
     DETECTION_MAX_INSTANCES = 50
 
 
-class MaskRCNNTraining(mrcnn.config.Config):
+class MaskRCNNTraining(_Training, mrcnn.config.Config):
     BACKBONE = "resnet50"
     NUM_CLASSES = 6
-    IMAGES_PER_GPU = 2
-    IMAGE_MIN_DIM = 200
-    IMAGE_MAX_DIM = 256
-    POST_NMS_ROIS_TRAINING = 24
-    TRAIN_ROIS_PER_IMAGE = 40
-    RPN_TRAIN_ANCHORS_PER_IMAGE = 64
     MAX_GT_INSTANCES = 20
-    USE_RPN_ROIS = False
 
 
 def read(name):

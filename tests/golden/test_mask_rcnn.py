@@ -2,8 +2,14 @@
 
 import numpy as np
 import pytest
-from inference_checks import assert_outputs_equal, assert_result_equal, run_network
-from recording import MaskRCNNInference, MaskRCNNTraining, read, set_recorded_weights
+from inference_checks import (
+    OUTPUTS,
+    assert_outputs_equal,
+    assert_result_equal,
+    run_network,
+    with_recorded_weights,
+)
+from recording import MaskRCNNInference, MaskRCNNTraining, read
 from training_checks import assert_step_equal
 
 from mrcnn.model import MaskRCNN
@@ -17,23 +23,15 @@ def recording():
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    made = MaskRCNN("inference", MaskRCNNInference(), tmp_path_factory.mktemp("logs"))
-    set_recorded_weights(made.keras_model)
-    return made
+    folder = tmp_path_factory.mktemp("logs")
+    return with_recorded_weights(MaskRCNN("inference", MaskRCNNInference(), folder))
 
 
 def test_every_output_is_the_recorded_one(model, recording):
     ((prepared, _),) = model.prepare([recording["image"]])
     outputs = run_network(model.network, recording, images=prepared[None])
     outputs["mrcnn_mask"] = outputs["mrcnn_mask"].mean(axis=(1, 2))
-    names = {
-        "rois": "rpn_rois",
-        "mrcnn_class": "mrcnn_class",
-        "mrcnn_bbox": "mrcnn_bbox",
-        "detections": "detections",
-        "mrcnn_mask": "mrcnn_mask",
-    }
-    assert_outputs_equal(outputs, recording, names)
+    assert_outputs_equal(outputs, recording, OUTPUTS)
 
 
 def test_detect_returns_the_recorded_result(model, recording):

@@ -1,22 +1,11 @@
 """history.csv and TensorBoard's files: lines that grow, what an interruption leaves."""
 
-import csv
-
 import cv2
 import numpy as np
 import pytest
 
+from folders import events_of, history_lines
 from mrcnn.logs import CsvHistory, TensorBoardFiles, TensorBoardScalars, add_to_history
-
-
-def lines(folder):
-    with open(folder / "history.csv", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def events_of(folder):
-    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    return accumulator.EventAccumulator(str(folder)).Reload()
 
 
 def test_a_line_may_have_other_columns_than_those_before(tmp_path):
@@ -24,7 +13,7 @@ def test_a_line_may_have_other_columns_than_those_before(tmp_path):
     history.on_epoch_end(0, {"loss": 4.0})
     history.on_epoch_end(1, {"val_loss": 3.0, "loss": 2.0})
     history.on_epoch_end(2, {"loss": 1.0})
-    assert lines(tmp_path) == [
+    assert history_lines(tmp_path) == [
         {"epoch": "1", "loss": "4.0", "val_loss": ""},
         {"epoch": "2", "loss": "2.0", "val_loss": "3.0"},
         {"epoch": "3", "loss": "1.0", "val_loss": ""},
@@ -37,7 +26,7 @@ def test_what_is_measured_later_joins_the_line_of_its_epoch(tmp_path):
     history.on_epoch_end(1, {"loss": 2.0})
     add_to_history(tmp_path / "run", 2, {"AP": np.float32(0.5)})
     add_to_history(tmp_path / "run", 3, {"AP": 0.25})
-    assert lines(tmp_path / "run") == [
+    assert history_lines(tmp_path / "run") == [
         {"epoch": "1", "loss": "4.0", "AP": ""},
         {"epoch": "2", "loss": "2.0", "AP": "0.5"},
         {"epoch": "3", "loss": "", "AP": "0.25"},
@@ -50,7 +39,7 @@ def test_an_epoch_trained_again_gets_a_line_again(tmp_path):
     add_to_history(tmp_path, 1, {"AP": 0.5})
     history.on_epoch_end(0, {"loss": 3.0})
     add_to_history(tmp_path, 1, {"AP": 0.25})
-    assert [(line["epoch"], line["loss"], line["AP"]) for line in lines(tmp_path)] == [
+    assert [(line["epoch"], line["loss"], line["AP"]) for line in history_lines(tmp_path)] == [
         ("1", "4.0", "0.5"),
         ("1", "3.0", "0.25"),
     ]
@@ -61,7 +50,7 @@ def test_what_cannot_be_written_leaves_the_lines_before(tmp_path):
     history.on_epoch_end(0, {"loss": 4.0})
     with pytest.raises(TypeError):
         history.on_epoch_end(1, {"loss": object()})
-    assert lines(tmp_path) == [{"epoch": "1", "loss": "4.0"}]
+    assert history_lines(tmp_path) == [{"epoch": "1", "loss": "4.0"}]
     assert [path.name for path in tmp_path.iterdir()] == ["history.csv"]
 
 

@@ -4,15 +4,21 @@ import cv2
 import numpy as np
 import pytest
 
+from found import assert_found_in, assert_same_found
 from mrcnn.config import ConfigError
 from mrcnn.images import ImageError
 from mrcnn.model import MaskRCNN
 from mrcnn.results import Detections
 from mrcnn.weights import WeightsError
-from tiny import TinyConfig, arrays_of, assert_same_arrays, picture, tiny_model, tiny_siamese_model
-
-# Float32 in batches of another size; boxes are rounded to pixels.
-CLOSE = {"rtol": 1e-4, "atol": 1e-5}
+from tiny import (
+    TinyConfig,
+    arrays_of,
+    assert_same_arrays,
+    picture,
+    pictures_of_several_sizes,
+    tiny_model,
+    tiny_siamese_model,
+)
 
 
 @pytest.fixture(scope="module")
@@ -23,17 +29,7 @@ def model(tmp_path_factory):
 @pytest.fixture(scope="module")
 def images():
     """Of several sizes; each is found something in."""
-    shapes = [(100, 90), (60, 128), (128, 128), (200, 150), (40, 37)]
-    return [picture(*shape, seed) for seed, shape in enumerate(shapes)]
-
-
-def assert_same_found(found, expected):
-    """Two `Detections` agree; masks but for pixels on their edge."""
-    np.testing.assert_array_equal(found.class_ids, expected.class_ids)
-    np.testing.assert_allclose(found.rois, expected.rois, atol=1)
-    np.testing.assert_allclose(found.scores, expected.scores, **CLOSE)
-    assert found.masks.shape == expected.masks.shape
-    assert np.mean(found.masks != expected.masks) < 0.01
+    return pictures_of_several_sizes()
 
 
 # --- what detect returns ----------------------------------------------------------------------
@@ -44,22 +40,8 @@ def test_each_image_gets_its_detections_in_its_own_pixels(model, images):
     results = model.detect(images)
     assert len(results) == len(images)
     for image, found in zip(images, results, strict=True):
-        height, width = image.shape[:2]
-        count = len(found)
-        assert 0 < count <= model.config.DETECTION_MAX_INSTANCES
-        assert found.rois.shape == (count, 4) and found.rois.dtype == np.int32
-        assert found.class_ids.shape == (count,) and found.class_ids.dtype == np.int32
-        assert found.scores.shape == (count,) and found.scores.dtype == np.float32
-        assert found.masks.shape == (height, width, count) and found.masks.dtype == bool
+        assert_found_in(image, found, model.config)
         assert set(found.class_ids) <= {1, 2}
-        assert np.all(np.diff(found.scores) <= 0)
-        y1, x1, y2, x2 = found.rois.T
-        assert np.all((0 <= y1) & (y1 < y2) & (y2 <= height))
-        assert np.all((0 <= x1) & (x1 < x2) & (x2 <= width))
-        for box, mask in zip(found.rois, np.moveaxis(found.masks, -1, 0), strict=True):
-            outside = mask.copy()
-            outside[box[0] : box[2], box[1] : box[3]] = False
-            assert not outside.any()
 
 
 def test_results_are_keys_and_attributes(model, images):

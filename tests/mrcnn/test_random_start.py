@@ -1,12 +1,17 @@
 """A random start is normalised: statistics against numpy, outputs scaled down, all else kept."""
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
 
+from mrcnn import random_start
+from mrcnn.batches import Batches, load_sample
 from mrcnn.normalization import EPSILON, MOMENTUM, NormalizedConvolution
 from mrcnn.random_start import OUTPUT_SCALE, measure_statistics, prepare_random_start
 from mrcnn.weights import named_variables, weight_array
+from rectangles import Rectangles, Small
 
 pytestmark = pytest.mark.backends
 
@@ -69,3 +74,20 @@ def test_nothing_else_changes(model):
     for name in ("first", "second"):
         layer = model.get_layer(name)
         assert not layer.train_norm and layer.norm.momentum == MOMENTUM
+
+
+def test_statistics_are_measured_on_samples_of_the_models_own_kind(monkeypatch):
+    measured = []
+    monkeypatch.setattr(
+        random_start, "prepare_random_start", lambda model, batches: measured.extend(batches)
+    )
+    changed = lambda *which: load_sample(*which) | {"images": np.full(1, which[1])}  # noqa: E731
+    config = type("Changed", (Small,), {"SEED": 5})()
+    model = SimpleNamespace(config=config, keras_model=None, sample_loader=changed)
+    dataset = Rectangles(11)
+    random_start.start_at_random(model, dataset)
+    # neither the samples of training (seed 5) nor those of validation (seed 6)
+    expected = Batches(dataset, config, 4, seed=7, workers=0)
+    assert [x["images"].ravel().tolist() for x, _ in measured] == [
+        x["image_metas"][:, 0].tolist() for x, _ in (expected[number] for number in range(4))
+    ]

@@ -1,17 +1,13 @@
 """Training: the same on one device and on two, in one go and resumed; what it leaves behind."""
 
-import csv
 import logging
-import os
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
+from folders import events_of, history_lines
 from mrcnn import model as model_module
 from mrcnn.batches import Batches
 from mrcnn.checkpoints import optimizer_path
@@ -19,10 +15,10 @@ from mrcnn.dataset import Dataset, DatasetError
 from mrcnn.optimizer import GloballyClippedSGD
 from mrcnn.training import compile_stage
 from mrcnn.weights import layer_of, weight_array, weight_name
+from programs import assert_succeeds, running
 from small import random_rois
 from tiny import BoxesDataset, TinyConfig, arrays_of, assert_same_arrays, tiny_model
 
-TESTS = Path(__file__).parents[1]
 FIVE_LOSSES = TinyConfig.LOSS_WEIGHTS
 
 # --- several devices ----------------------------------------------------------------------------
@@ -32,22 +28,8 @@ FIVE_LOSSES = TinyConfig.LOSS_WEIGHTS
 def replica_program(tmp_path_factory):
     """The program that trains on one device and on two; it runs beside the other tests."""
     folder = tmp_path_factory.mktemp("replicas")
-    process = subprocess.Popen(
-        [sys.executable, TESTS / "mrcnn" / "replica_steps.py", folder],
-        env={
-            **os.environ,
-            "KERAS_BACKEND": keras.backend.backend(),
-            "PYTHONPATH": os.pathsep.join(
-                [str(TESTS), str(TESTS / "golden"), os.environ.get("PYTHONPATH", "")]
-            ),
-        },
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    yield process, folder
-    process.kill()
-    process.wait()
+    with running("mrcnn/replica_steps.py", folder) as process:
+        yield process, folder
 
 
 # --- in one go, and resumed ---------------------------------------------------------------------
@@ -114,15 +96,10 @@ def test_a_resumed_training_ends_where_an_unbroken_one_does(run, resumed):
 
 def test_a_resumed_training_stays_in_its_folder(run, resumed):
     assert resumed[0].log_dir == run[2] / run[0].log_dir.name
-    assert [row["epoch"] for row in read_csv(resumed[0].log_dir)] == ["1", "2"]
+    assert [row["epoch"] for row in history_lines(resumed[0].log_dir)] == ["1", "2"]
 
 
 # --- what is left behind ------------------------------------------------------------------------
-
-
-def read_csv(folder):
-    with open(folder / "history.csv", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def test_every_epoch_leaves_its_weights_and_the_last_one_the_optimiser(run):
@@ -136,7 +113,7 @@ def test_every_epoch_leaves_its_weights_and_the_last_one_the_optimiser(run):
 
 
 def test_history_csv_holds_every_loss_of_every_epoch(run):
-    rows = read_csv(run[0].log_dir)
+    rows = history_lines(run[0].log_dir)
     assert [row.pop("epoch") for row in rows] == ["1", "2"]
     names = {"loss", *FIVE_LOSSES}
     assert set(rows[0]) == names | {f"val_{name}" for name in names}
@@ -145,9 +122,8 @@ def test_history_csv_holds_every_loss_of_every_epoch(run):
 
 
 def test_tensorboard_reads_the_same_curves(run):
-    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     for folder, prefix in (("train", ""), ("validation", "val_")):
-        events = accumulator.EventAccumulator(str(run[0].log_dir / folder)).Reload()
+        events = events_of(run[0].log_dir / folder)
         assert set(events.Tags()["scalars"]) == {"loss", *FIVE_LOSSES}
         for name in events.Tags()["scalars"]:
             points = events.Scalars(name)
@@ -167,8 +143,19 @@ def test_a_second_training_of_the_same_stage_goes_on_from_the_last_checkpoint(
     batches, _, log_dir, epochs, checkpoint, stage, _ = calls[1][2:]
     assert (batches.epoch, epochs, model.epoch) == (3, 5, 5)
     assert checkpoint == log_dir / "tiny_0003.weights.h5"
-    assert stage == {"learning_rate": 0.02, "layers": "all"}
+    assert stage == {"learning_rate": 0.02, "layers": "all", "train_bn": False}
     assert calls[0][4] == log_dir and calls[0][6] is None
+
+
+@pytest.mark.parametrize("train_bn", [True, False])
+def test_a_stage_decides_about_batch_statistics(tmp_path, train_bn):
+    model = tiny_model("training", tmp_path, TRAIN_BN=not train_bn, STEPS_PER_EPOCH=1)
+    before = arrays_of(model.keras_model)
+    model.train(BoxesDataset(), None, 1e-5, 1, "mrcnn_class_logits", train_bn=train_bn)
+    after = arrays_of(model.keras_model)
+    statistics = [name for name in before if "moving_" in name]
+    changed = [name for name in statistics if np.any(before[name] != after[name])]
+    assert changed == (statistics if train_bn else [])
 
 
 # --- the step itself ----------------------------------------------------------------------------
@@ -291,8 +278,7 @@ def test_a_damaged_optimiser_is_told_before_training(run, tmp_path):
 def replicas(replica_program):
     """What each run of the program ended with."""
     process, folder = replica_program
-    _, errors = process.communicate()
-    assert process.returncode == 0, errors[-3000:]
+    assert_succeeds(process)
     return {path.stem: dict(np.load(path)) for path in folder.glob("*.npz")}
 
 

@@ -8,6 +8,7 @@ import zlib
 import numpy as np
 import pytest
 
+from folders import tree
 from siamese_mrcnn import archives
 from siamese_mrcnn.archives import ArchiveError, DamagedArchiveError, Unpacking
 
@@ -40,15 +41,6 @@ def entry(name, mode=0, maker=3):
     info.filename = info.orig_filename = name
     info.external_attr, info.create_system = mode << 16, maker
     return info
-
-
-def tree(folder):
-    """{path: content} of all files below a folder."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
 
 
 def unpacked():

@@ -1,70 +1,22 @@
-"""Reading COCO files: order, classes, masks of every kind, and damaged files."""
+"""Reading COCO folders: order, classes, masks of every kind; damage is in test_annotations.py."""
 
 import json
-import logging
 
-import cv2
 import numpy as np
 import pytest
-from pycocotools import mask as rle_tools
 
+from coco_folder import (
+    HEIGHT,
+    WIDTH,
+    annotation,
+    compressed_run_lengths,
+    find,
+    plain_run_lengths,
+    square,
+    write,
+)
 from siamese_mrcnn.annotations import AnnotationError, decode_mask, read_annotations
 from siamese_mrcnn.coco import CocoDataset, paper_order
-from siamese_mrcnn.run_lengths import checked_run_lengths, expand_counts
-
-HEIGHT, WIDTH = 12, 16
-
-
-def square(y, x, size):
-    """Polygon of a square, and its mask."""
-    mask = np.zeros((HEIGHT, WIDTH), bool)
-    mask[y : y + size, x : x + size] = True
-    return [x, y, x + size, y, x + size, y + size, x, y + size], mask
-
-
-def plain_run_lengths(mask):
-    """Uncompressed run lengths the slow way: one pixel after the other, down the columns."""
-    counts, value = [0], False
-    for pixel in mask.T.ravel():
-        if pixel != value:
-            counts.append(0)
-            value = pixel
-        counts[-1] += 1
-    return {"counts": counts, "size": list(mask.shape)}
-
-
-def compressed_run_lengths(mask):
-    encoded = rle_tools.encode(np.asfortranarray(mask.astype(np.uint8)))
-    return {"counts": encoded["counts"].decode(), "size": list(mask.shape)}
-
-
-def annotation(number, image_id, category_id, segmentation, **other):
-    return {
-        "id": number,
-        "image_id": image_id,
-        "category_id": category_id,
-        "segmentation": segmentation,
-        "iscrowd": 0,
-        **other,
-    }
-
-
-def write(folder, annotations, images=(11, 5, 8), categories=((7, "dog"), (3, "cat"))):
-    """A COCO folder with a test portion; category ids neither ordered nor without gaps."""
-    content = {
-        "images": [
-            {"id": n, "file_name": f"{n}.png", "height": HEIGHT, "width": WIDTH} for n in images
-        ],
-        "annotations": annotations,
-        "categories": [{"id": number, "name": name} for number, name in categories],
-    }
-    (folder / "annotations").mkdir(parents=True)
-    (folder / "val2017").mkdir()
-    (folder / "annotations/instances_val2017.json").write_text(json.dumps(content))
-    for n in images:
-        picture = np.full((HEIGHT, WIDTH, 3), n, np.uint8)
-        cv2.imwrite(str(folder / f"val2017/{n}.png"), picture)
-    return folder
 
 
 @pytest.fixture
@@ -83,10 +35,6 @@ def small(tmp_path):
             annotation(104, 5, 7, plain_run_lengths(crowd), iscrowd=1),
         ],
     )
-
-
-def find(dataset, coco_id):
-    return [info["id"] for info in dataset.image_info].index(coco_id)
 
 
 def test_classes_are_numbered_by_ascending_category_id(small):
@@ -210,134 +158,6 @@ def test_classes_without_an_image_are_refused(tmp_path):
     )
     with pytest.raises(AnnotationError, match=r"none of the requested classes \(dog\)"):
         CocoDataset.from_folder(folder, "test", classes=[2])
-
-
-def test_annotations_that_show_nothing_are_left_out_and_reported(tmp_path, caplog):
-    line = [1, 1, 8, 1, 4, 1]
-    empty = {"counts": [HEIGHT * WIDTH], "size": [HEIGHT, WIDTH]}
-    outlines = [[], None, [[1, 2, 3, 4]], empty, {"counts": "", "size": [HEIGHT, WIDTH]}]
-    annotations = [annotation(n, 11, 7, outline) for n, outline in enumerate(outlines)]
-    annotations.append(annotation(50, 11, 3, [square(2, 3, 4)[0]]))
-    without = annotation(60, 8, 7, [])
-    del without["segmentation"]
-    folder = write(tmp_path / "coco", [*annotations, without, annotation(70, 5, 7, [line])])
-    with caplog.at_level(logging.WARNING):
-        dataset = CocoDataset.from_folder(folder, "test")
-    assert "left out 7 annotations" in caplog.text
-    assert dataset.classes_in(find(dataset, 11)) == (1,)
-    assert dataset.load_mask(find(dataset, 11))[1].tolist() == [1]
-    masks, class_ids = dataset.load_mask(find(dataset, 8))
-    assert masks.shape == (HEIGHT, WIDTH, 0) and class_ids.shape == (0,)
-
-
-def test_a_wrong_area_of_zero_does_not_hide_an_instance(tmp_path):
-    polygon, mask = square(2, 3, 4)
-    folder = write(tmp_path / "coco", [annotation(1, 5, 3, [polygon], area=0, bbox=[0, 0, 0, 0])])
-    dataset = CocoDataset.from_folder(folder, "test")
-    np.testing.assert_array_equal(dataset.load_masks_of(0, 1)[..., 0], mask)
-
-
-def test_missing_area_box_and_crowd_flag_are_filled_in(tmp_path):
-    entry = annotation(1, 5, 3, [square(2, 3, 4)[0]])
-    del entry["iscrowd"]
-    dataset = CocoDataset.from_folder(write(tmp_path / "coco", [entry]), "test")
-    filled = dataset.coco.anns[1]
-    assert (filled["area"], filled["bbox"], filled["iscrowd"]) == (16, [3, 2, 4, 4], 0)
-
-
-@pytest.mark.parametrize(
-    ("outline", "sentence"),
-    [
-        ({"counts": [10, 20], "size": [5, 6]}, r"annotation 9 .* for an image of \[5, 6\]"),
-        ({"counts": [10, 20], "size": [HEIGHT, WIDTH]}, "annotation 9 .* must add up to .* 192"),
-        ({"counts": [200, -8], "size": [HEIGHT, WIDTH]}, "annotation 9 "),
-        ({"counts": "~~", "size": [HEIGHT, WIDTH]}, "annotation 9 .* characters"),
-        ({"counts": "0", "size": [HEIGHT, WIDTH]}, "annotation 9 .* must add up to"),
-        ({"counts": "é", "size": [HEIGHT, WIDTH]}, "annotation 9 "),
-        ({"counts": 5, "size": [HEIGHT, WIDTH]}, "annotation 9 "),
-        ([1, 2, 3, 4, 5, 6], "annotation 9 .*must be a list"),
-        ([[1, 2, 3, 4, 5, 6, 7]], "annotation 9 .*must be a list"),
-        ([["a", "b", "c", "d", "e", "f"]], "annotation 9 "),
-        ([[1, 2, 3, 4, 5, 1e12]], "annotation 9 .*far outside"),
-        ([[1, 2, 3, 4, 5, float("nan")]], "annotation 9 .*far outside"),
-    ],
-)
-def test_damaged_outlines_are_named(tmp_path, outline, sentence):
-    entries = [annotation(9, 5, 3, outline, area=5, bbox=[1, 1, 2, 2])]
-    dataset = CocoDataset.from_folder(write(tmp_path / "coco", entries), "test")
-    with pytest.raises(AnnotationError, match=sentence):
-        dataset.load_mask(0)
-
-
-def test_compressed_run_lengths_expand_to_the_plain_ones():
-    rng = np.random.default_rng(0)
-    for density in (0, 0.02, 0.5, 0.98, 1):
-        mask = rng.random((211, 307)) < density
-        compressed = compressed_run_lengths(mask)["counts"]
-        assert expand_counts(compressed).tolist() == plain_run_lengths(mask)["counts"]
-
-
-def test_a_compressed_mask_that_is_cut_off_is_refused():
-    mask = np.random.default_rng(0).random((HEIGHT, WIDTH)) < 0.5
-    outline = compressed_run_lengths(mask)
-    for length in range(1, len(outline["counts"])):
-        short = {"size": outline["size"], "counts": outline["counts"][:length]}
-        with pytest.raises(ValueError, match="its run lengths"):
-            checked_run_lengths(short, HEIGHT, WIDTH)
-
-
-def test_one_damaged_annotation_without_area_does_not_stop_the_rest(tmp_path, caplog):
-    folder = write(
-        tmp_path / "coco",
-        [
-            annotation(9, 5, 3, {"counts": [1], "size": [1, 1]}),
-            annotation(10, 5, 3, [square(2, 3, 4)[0]]),
-        ],
-    )
-    with caplog.at_level(logging.WARNING):
-        dataset = CocoDataset.from_folder(folder, "test")
-    assert "annotation 9" in caplog.text
-    assert dataset.instances_of(0, 1) == (10,)
-
-
-def test_annotations_of_unlisted_images_and_categories_are_left_out(tmp_path, caplog):
-    polygon = square(2, 3, 4)[0]
-    entries = [annotation(n, i, c, [polygon]) for n, (i, c) in enumerate([(5, 3), (99, 3), (5, 4)])]
-    with caplog.at_level(logging.WARNING):
-        dataset = CocoDataset.from_folder(write(tmp_path / "coco", entries), "test")
-    assert "left out 2 annotations" in caplog.text
-    assert [info["id"] for info in dataset.image_info] == [5]
-
-
-@pytest.mark.parametrize(
-    ("text", "sentence"),
-    [
-        ('{"images": [', "not valid JSON.*cut off"),
-        ("[1, 2]", "holds a list"),
-        ('{"images": [], "annotations": []}', "lists no images"),
-        ('{"annotations": [{}]}', "no list of images"),
-        ('{"images": [{"id": 1}]}', "entry 0 of images lacks file_name, height, width"),
-    ],
-)
-def test_files_that_are_not_coco_are_refused_in_sentences(tmp_path, text, sentence):
-    path = tmp_path / "instances.json"
-    path.write_text(text)
-    with pytest.raises(AnnotationError, match=sentence) as caught:
-        read_annotations(path)
-    assert str(path) in str(caught.value)
-
-
-def test_a_file_without_categories_is_refused(tmp_path):
-    folder = write(tmp_path / "coco", [annotation(1, 5, 3, [])], categories=())
-    with pytest.raises(AnnotationError, match="lists no categories"):
-        CocoDataset.from_folder(folder, "test")
-
-
-def test_binary_content_is_refused(tmp_path):
-    path = tmp_path / "instances.json"
-    path.write_bytes(b"PK\x03\x04\xff\xfe\x00")
-    with pytest.raises(AnnotationError, match="archive"):
-        read_annotations(path)
 
 
 def test_missing_files_and_folders_are_named(small, tmp_path):

@@ -1,5 +1,7 @@
 """Detections as COCO results, and metrics worked by hand."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from siamese_mrcnn.coco_results import (
     METRICS,
     coco_metrics,
     decode_mask,
+    decode_results,
     encode_detections,
     encode_mask,
     ground_truth,
@@ -67,6 +70,21 @@ def test_result_is_what_coco_wants():
     code = result.pop("segmentation")
     assert result == {"image_id": 70, "category_id": 3, "bbox": [30, 10, 20, 20], "score": 0.25}
     np.testing.assert_array_equal(decode_mask(code), square(10, 30, 20))
+
+
+def test_results_are_read_back_as_they_were_found():
+    rng = np.random.default_rng(0)
+    found = {
+        "rois": np.array([[2, 3, 9, 20], [0, 0, 12, 7]], np.int32),
+        "scores": np.array([0.75, 0.5], np.float32),
+        "masks": rng.random((12, 20, 2)) < 0.5,
+    }
+    read = decode_results(json.loads(json.dumps(encode_detections(found, 1, 2))))
+    for name, expected in found.items():
+        np.testing.assert_array_equal(read[name], expected)
+    assert read.class_ids.tolist() == [1, 1]
+    nothing = decode_results([])
+    assert nothing.rois.shape == (0, 4) and nothing.masks is None
 
 
 def test_boxes_without_masks():

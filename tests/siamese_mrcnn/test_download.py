@@ -1,110 +1,17 @@
 """`siamese-mrcnn download` against a server on this machine."""
 
-import collections
 import fcntl
-import hashlib
-import io
 import json
 import os
-import zipfile
 
-import numpy as np
 import pytest
 
-from file_server import serving
+from coco_server import ALL, CONTENT, fetch, packed, refused, size_of, without_record
+from folders import tree
 from siamese_mrcnn import archives, cli, delivery, transfer
 from siamese_mrcnn import download as downloads
 from siamese_mrcnn.coco import CocoDataset
 from siamese_mrcnn.commands.download import PARTS
-from siamese_mrcnn.delivery import Archive
-
-BLOCK = 4096
-Disk = collections.namedtuple("Disk", "total used free")
-
-
-def pictures(folder, count, seed):
-    """Files of a folder of images, which ZIP cannot make smaller."""
-    rng = np.random.default_rng(seed)
-    return {f"{folder}/{number:012d}.jpg": rng.bytes(2000) for number in range(count)}
-
-
-CONTENT = {
-    "train": pictures("train2017", 20, 0),
-    "val": pictures("val2017", 3, 1),
-    "annotations": {f"annotations/instances_{n}2017.json": b"[]" * 500 for n in ("train", "val")},
-}
-ALL = {name: data for files in CONTENT.values() for name, data in files.items()}
-
-
-def packed(files):
-    """A ZIP archive as bytes."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for name, data in files.items():
-            archive.writestr(zipfile.ZipInfo(name), data)
-    return buffer.getvalue()
-
-
-@pytest.fixture
-def server(monkeypatch):
-    """Serves three small archives under COCO's paths, which `download` then takes for COCO's."""
-    monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.setattr(transfer, "WAITS", (0,))
-    monkeypatch.setattr(transfer, "CHUNK", 1000)
-    with serving({}) as running:
-        running.publish = lambda part, data: publish(running, monkeypatch, part, data)
-        for part, files in CONTENT.items():
-            running.publish(part, packed(files))
-        yield running
-
-
-def publish(server, monkeypatch, part, data):
-    """Serve these bytes as a part, and expect them."""
-    old = downloads.ARCHIVES[part]
-    digest = hashlib.sha256(data).hexdigest()
-    new = Archive(old.path, old.folder, len(data), digest, old.growth)
-    monkeypatch.setitem(downloads.ARCHIVES, part, new)
-    server.files["/" + old.path] = data
-
-
-@pytest.fixture
-def data(tmp_path):
-    return tmp_path / "coco"
-
-
-def fetch(server, data, *arguments):
-    options = ("--data", data, "--base-url", server.url)
-    return cli.main(["download", *(str(each) for each in (*options, *arguments))])
-
-
-def refused(capsys, server, data, *arguments):
-    """The one sentence on stderr of a call that ends with status 1."""
-    capsys.readouterr()
-    assert fetch(server, data, *arguments) == 1
-    text = capsys.readouterr().err
-    assert "Traceback" not in text
-    return text[text.index("siamese-mrcnn: ") :].removeprefix("siamese-mrcnn: ")
-
-
-def tree(folder):
-    """{path: content} of all files below a folder."""
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-
-
-def without_record(folder):
-    files = tree(folder)
-    assert set(json.loads(files.pop("download.json"))) == {
-        name.partition("/")[0] for name in files if "/" in name
-    }
-    return files
-
-
-def size_of(part):
-    return downloads.ARCHIVES[part].size
 
 
 def test_the_published_archives():
@@ -296,100 +203,6 @@ def test_own_files_are_not_overwritten(server, data, capsys):
     server.asked.clear()
     assert fetch(server, data, "--parts", "annotations") == 0
     assert server.asked == []  # the archive had stayed
-
-
-def free(monkeypatch, *amounts):
-    """Let the disk say in turn how much is free; the last number for ever."""
-    left = list(amounts)
-
-    def usage(path):
-        return Disk(10**12, 0, left.pop(0) if len(left) > 1 else left[0])
-
-    monkeypatch.setattr("shutil.disk_usage", usage)
-
-
-def test_the_plan_says_what_is_needed(server, data, capsys, monkeypatch):
-    train, val, labels = (size_of(part) for part in PARTS)
-    # the largest archive and what it unpacks to, while the others are not there yet
-    need = train + round(1.05 * train)
-    end = round(1.05 * train) + round(1.05 * val) + 4 * labels
-    free(monkeypatch, need - 1)
-    text = refused(capsys, server, data)
-    assert text.startswith(f"The disk of {data} has {(need - 1) / 1000:.1f} kB left, but ")
-    assert "Free 1 byte, or choose another folder or fewer parts." in text
-    assert server.gets() == []
-    free(monkeypatch, need)
-    assert fetch(server, data) == 0
-    out = capsys.readouterr().out
-    assert f"{(train + val + labels) / 1000:.1f} kB to transfer in all." in out
-    assert f"up to {need / 1000:.1f} kB more of its disk while unpacking" in out
-    assert f"and {end / 1000:.1f} kB more in the end" in out
-    assert f"{need / 1000:.1f} kB are free" in out
-
-
-def test_the_disk_never_holds_more_than_twice_the_data(server, data, monkeypatch):
-    sizes, read = [], zipfile.ZipExtFile.read
-
-    def measured(*arguments):
-        sizes.append(sum(path.stat().st_size for path in data.rglob("*")))
-        return read(*arguments)
-
-    monkeypatch.setattr(zipfile.ZipExtFile, "read", measured)
-    assert fetch(server, data) == 0
-    assert len(sizes) > 25 and max(sizes) < 2 * sum(map(len, ALL.values()))
-
-
-def test_kept_archives_need_more(server, data, capsys, monkeypatch):
-    train, val, labels = (size_of(part) for part in PARTS)
-    need = train + val + labels + round(1.05 * train) + round(1.05 * val) + 4 * labels
-    free(monkeypatch, need - 1)
-    assert "Free 1 byte" in refused(capsys, server, data, "--keep-archives")
-    free(monkeypatch, need)
-    assert fetch(server, data, "--keep-archives") == 0
-
-
-def test_what_has_arrived_needs_no_space_again(server, data, capsys, monkeypatch):
-    server.script = [{"stop_after": 30000}, {"status": 500}]
-    refused(capsys, server, data, "--parts", "train")
-    need = size_of("train") - 30000 + round(1.05 * size_of("train"))
-    free(monkeypatch, need - 1)
-    assert "Free 1 byte" in refused(capsys, server, data, "--parts", "train")
-    free(monkeypatch, need, need, 20 * BLOCK - 1)
-    text = refused(capsys, server, data, "--parts", "train")  # the exact number of whole blocks
-    assert "to unpack train2017.zip. Free 1 byte" in text
-    free(monkeypatch, 20 * BLOCK)
-    assert fetch(server, data, "--parts", "train") == 0
-
-
-def test_what_is_in_place_needs_no_space_again(server, data, capsys, monkeypatch):
-    fetch(server, data, "--parts", "val")
-    (data / "val2017" / "000000000001.jpg").unlink()
-    need = size_of("val") + round(1.05 * size_of("val")) - 2 * 2000
-    free(monkeypatch, need - 1)
-    assert "Free 1 byte" in refused(capsys, server, data, "--parts", "val")
-    free(monkeypatch, need)
-    assert fetch(server, data, "--parts", "val") == 0
-
-
-def test_a_disk_that_fills_up(server, data, capsys, monkeypatch):
-    class Full(io.FileIO):
-        def write(self, content):
-            raise OSError(28, "No space left on device")
-
-    for module in (transfer, archives):
-        with monkeypatch.context() as patch:
-            patch.setattr(
-                module,
-                "open",
-                lambda path, mode="r": open(path, mode) if mode == "rb" else Full(path, mode),
-                raising=False,
-            )
-            text = refused(capsys, server, data, "--parts", "train")
-        assert text.startswith(f"The disk of {data} is full (") and "run the same command" in text
-    server.asked.clear()
-    assert fetch(server, data, "--parts", "train") == 0
-    assert server.asked == []  # all had arrived before the second time
-    assert without_record(data) == CONTENT["train"]
 
 
 def test_one_download_at_a_time(server, data, capsys):

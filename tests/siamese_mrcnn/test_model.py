@@ -5,17 +5,22 @@ import numpy as np
 import pytest
 
 import mrcnn.config
+from found import CLOSE, assert_found_in, assert_same_found
 from mrcnn.config import ConfigError
 from mrcnn.images import ImageError
 from mrcnn.weights import WeightsError
 from siamese_mrcnn.coco import CocoDataset
 from siamese_mrcnn.model import ReferencesError, SiameseMaskRCNN
 from siamese_mrcnn.references import prepare_reference
-from tiny import TinySiameseConfig, arrays_of, assert_same_arrays, picture, tiny_siamese_model
-from tiny import tiny_model as tiny_plain_model
-
-# Float32 in batches of another size; boxes are rounded to pixels.
-CLOSE = {"rtol": 1e-4, "atol": 1e-5}
+from tiny import (
+    TinySiameseConfig,
+    arrays_of,
+    assert_same_arrays,
+    picture,
+    pictures_of_several_sizes,
+    tiny_model,
+    tiny_siamese_model,
+)
 
 
 @pytest.fixture(scope="module")
@@ -25,23 +30,13 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def images():
-    shapes = [(100, 90), (60, 128), (128, 128), (200, 150), (40, 37)]
-    return [picture(*shape, seed) for seed, shape in enumerate(shapes)]
+    return pictures_of_several_sizes()
 
 
 @pytest.fixture(scope="module")
 def crops():
     """Five references that look different and lead to different results."""
     return [picture(20 + 9 * seed, 50 - 7 * seed, 10 + seed) // (1 + seed) for seed in range(5)]
-
-
-def assert_same_found(found, expected):
-    """Two `Detections` agree; masks but for pixels on their edge."""
-    np.testing.assert_array_equal(found.class_ids, expected.class_ids)
-    np.testing.assert_allclose(found.rois, expected.rois, atol=1)
-    np.testing.assert_allclose(found.scores, expected.scores, **CLOSE)
-    assert found.masks.shape == expected.masks.shape
-    assert np.mean(found.masks != expected.masks) < 0.01
 
 
 def differ(one, other):
@@ -57,14 +52,8 @@ def test_each_image_is_searched_for_its_own_reference(model, images, crops):
     results = model.detect(crops, images)
     assert len(results) == len(images)
     for image, found in zip(images, results, strict=True):
-        height, width = image.shape[:2]
-        count = len(found)
-        assert 0 < count <= model.config.DETECTION_MAX_INSTANCES
+        assert_found_in(image, found, model.config)
         assert set(found.class_ids) == {1}
-        assert found.masks.shape == (height, width, count)
-        y1, x1, y2, x2 = found.rois.T
-        assert np.all((0 <= y1) & (y1 < y2) & (y2 <= height))
-        assert np.all((0 <= x1) & (x1 < x2) & (x2 <= width))
     # Shifted by one, the references are those of other images, also across batches.
     shifted = model.detect([*crops[1:], crops[0]], images)
     assert all(differ(*pair) for pair in zip(results, shifted, strict=True))
@@ -207,7 +196,7 @@ def test_a_model_without_masks_finds_boxes(tmp_path, images, crops):
 
 
 def test_weights_of_the_plain_model_are_refused(tmp_path):
-    tiny_plain_model("inference", tmp_path).save_weights(tmp_path / "w.h5")
+    tiny_model("inference", tmp_path).save_weights(tmp_path / "w.h5")
     model = tiny_siamese_model("inference", tmp_path)
     before = arrays_of(model.keras_model)
     with pytest.raises(WeightsError, match="fpn_distance_P2/kernel"):

@@ -3,8 +3,7 @@
 import matplotlib.colors
 import pytest
 
-from siamese_mrcnn.coco_results import METRICS
-from siamese_mrcnn.labelled_reports import LabelledReport
+from evaluated import labelled
 from siamese_mrcnn.paper_plots import (
     COLORS,
     PlotError,
@@ -12,24 +11,6 @@ from siamese_mrcnn.paper_plots import (
     sizes_figure,
     splits_figure,
 )
-from siamese_mrcnn.reports import summarize
-
-
-def labelled(split, values, classes="novel", model="small", names=(), random_boxes=False):
-    labels = {
-        "model": model,
-        "split": split,
-        "classes": classes,
-        "shots": 1,
-        "profile": "official",
-        "random_boxes": random_boxes,
-    }
-    metrics = {metric: summarize(values) for metric in METRICS}
-    entries = [
-        {"name": name, "bbox": summarize([value]), "segm": summarize([value / 2])}
-        for name, value in names
-    ]
-    return LabelledReport(labels, {"bbox": metrics, "segm": metrics, "classes": entries})
 
 
 def heights(ax, color=None):

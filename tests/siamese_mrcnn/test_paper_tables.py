@@ -5,23 +5,9 @@ import io
 
 import pytest
 
+from evaluated import labelled
 from siamese_mrcnn.coco_results import METRICS
-from siamese_mrcnn.labelled_reports import LabelledReport
 from siamese_mrcnn.paper_tables import TableError, metrics_table, splits_table, write_tables
-from siamese_mrcnn.reports import summarize
-
-
-def labelled(split, values, classes="novel", model="small", **report):
-    labels = {
-        "model": model,
-        "split": split,
-        "classes": classes,
-        "shots": 1,
-        "profile": "official",
-        "random_boxes": report.pop("random_boxes", False),
-    }
-    metrics = {metric: summarize(values) for metric in METRICS}
-    return LabelledReport(labels, {"bbox": metrics, "segm": metrics, "limit": None} | report)
 
 
 def row_of(table, classes, results):

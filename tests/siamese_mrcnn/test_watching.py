@@ -1,28 +1,22 @@
 """Watching a training: what is measured, when, where it goes, and what is refused early."""
 
-import csv
 import json
-import os
-import subprocess
-import sys
 import time
-from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
-import keras
 import numpy as np
 import pytest
 
+from folders import events_of, history_lines
 from mrcnn.logs import CsvHistory
+from programs import assert_succeeds, running
 from siamese_mrcnn import watching
 from siamese_mrcnn.coco import CocoDataset
-from siamese_mrcnn.coco_results import encode_detections
 from siamese_mrcnn.evaluation import EvaluationError
-from siamese_mrcnn.watching import OneShotAP, decode_results
+from siamese_mrcnn.watching import OneShotAP
 from stand_ins import TinyConfig, TruthDetector, digest
 
-TESTS = Path(__file__).parents[1]
 NAMES = {"one_shot_AP", "one_shot_AP50", "one_shot_mask_AP", "one_shot_mask_AP50"}
 
 # --- several devices ----------------------------------------------------------------------------
@@ -32,22 +26,8 @@ NAMES = {"one_shot_AP", "one_shot_AP50", "one_shot_mask_AP", "one_shot_mask_AP50
 def replica_program(tmp_path_factory, shapes_folder):
     """The program that watches a training on two devices; it runs beside the other tests."""
     folder = tmp_path_factory.mktemp("replicas")
-    process = subprocess.Popen(
-        [sys.executable, Path(__file__).with_name("replica_watching.py"), folder, shapes_folder],
-        env={
-            **os.environ,
-            "KERAS_BACKEND": keras.backend.backend(),
-            "PYTHONPATH": os.pathsep.join(
-                [str(TESTS), str(TESTS / "golden"), os.environ.get("PYTHONPATH", "")]
-            ),
-        },
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    yield process, folder
-    process.kill()
-    process.wait()
+    with running("siamese_mrcnn/replica_watching.py", folder, shapes_folder) as process:
+        yield process, folder
 
 
 # --- a model that answers from the truth --------------------------------------------------------
@@ -86,16 +66,6 @@ def shown_classes(dataset, count, limit=None):
     return [c for c in sorted(shown) if len(dataset.images_with(c)) > 1][:count]
 
 
-def lines(folder):
-    with open(folder / "history.csv", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def events_of(folder):
-    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    return accumulator.EventAccumulator(str(folder)).Reload()
-
-
 # --- what is measured, and where it goes --------------------------------------------------------
 
 
@@ -109,7 +79,7 @@ def test_one_class_of_two_found_is_a_half_everywhere(watch, detector, dataset, t
     assert logs.pop("loss") == 3.0
     assert logs == pytest.approx(dict.fromkeys(NAMES, 0.5))
 
-    (line,) = lines(tmp_path)
+    (line,) = history_lines(tmp_path)
     assert (line["epoch"], line["loss"]) == ("7", "3.0")
     assert {name: float(line[name]) for name in NAMES} == logs
 
@@ -153,7 +123,14 @@ def test_every_third_epoch_counted_from_the_beginning(watch, tmp_path):
             callback.on_train_begin()
     callback.on_train_end()
     assert measured == [False, True, False, False, True, False]
-    assert [line["one_shot_AP50"] for line in lines(tmp_path)] == ["", "1.0", "", "", "1.0", ""]
+    assert [line["one_shot_AP50"] for line in history_lines(tmp_path)] == [
+        "",
+        "1.0",
+        "",
+        "",
+        "1.0",
+        "",
+    ]
     events = events_of(tmp_path / "one_shot")
     assert [event.step for event in events.Scalars("one_shot_AP50")] == [3, 6]
     assert events.Tags()["images"] == []
@@ -201,7 +178,7 @@ def test_without_tensorboard_there_is_history_csv(watch, tmp_path, monkeypatch):
     callback.on_epoch_end(0, {})
     callback.on_train_end()
     assert [path.name for path in tmp_path.iterdir()] == ["history.csv"]
-    assert lines(tmp_path)[0]["one_shot_AP"] == "1.0"
+    assert history_lines(tmp_path)[0]["one_shot_AP"] == "1.0"
 
 
 def test_a_model_of_boxes_only_has_no_values_of_masks(watch, detector, monkeypatch):
@@ -210,21 +187,6 @@ def test_a_model_of_boxes_only_has_no_values_of_masks(watch, detector, monkeypat
     logs = {}
     watch(limit=4).on_epoch_end(0, logs)
     assert logs == {"one_shot_AP": 1.0, "one_shot_AP50": 1.0}
-
-
-def test_results_are_read_back_as_they_were_found():
-    rng = np.random.default_rng(0)
-    found = {
-        "rois": np.array([[2, 3, 9, 20], [0, 0, 12, 7]], np.int32),
-        "scores": np.array([0.75, 0.5], np.float32),
-        "masks": rng.random((12, 20, 2)) < 0.5,
-    }
-    read = decode_results(json.loads(json.dumps(encode_detections(found, 1, 2))))
-    for name, expected in found.items():
-        np.testing.assert_array_equal(read[name], expected)
-    assert read.class_ids.tolist() == [1, 1]
-    nothing = decode_results([])
-    assert nothing.rois.shape == (0, 4) and nothing.masks is None
 
 
 # --- what is refused before training ------------------------------------------------------------
@@ -294,8 +256,7 @@ def test_the_callback_of_another_model_is_refused(watch):
 @pytest.mark.backends
 def test_the_weights_of_each_epoch_are_measured_on_two_devices(replica_program):
     process, folder = replica_program
-    _, errors = process.communicate()
-    assert process.returncode == 0, errors[-3000:]
+    assert_succeeds(process)
     content = json.loads((folder / "found.json").read_text())
     found = {
         name: np.array([[*each["bbox"], each["score"]] for each in results])

@@ -1,0 +1,24 @@
+"""Compressed run lengths against counting one pixel after the other; damaged ones."""
+
+import numpy as np
+import pytest
+
+from coco_folder import HEIGHT, WIDTH, compressed_run_lengths, plain_run_lengths
+from siamese_mrcnn.run_lengths import checked_run_lengths, expand_counts
+
+
+def test_compressed_run_lengths_expand_to_the_plain_ones():
+    rng = np.random.default_rng(0)
+    for density in (0, 0.02, 0.5, 0.98, 1):
+        mask = rng.random((211, 307)) < density
+        compressed = compressed_run_lengths(mask)["counts"]
+        assert expand_counts(compressed).tolist() == plain_run_lengths(mask)["counts"]
+
+
+def test_a_compressed_mask_that_is_cut_off_is_refused():
+    mask = np.random.default_rng(0).random((HEIGHT, WIDTH)) < 0.5
+    outline = compressed_run_lengths(mask)
+    for length in range(1, len(outline["counts"])):
+        short = {"size": outline["size"], "counts": outline["counts"][:length]}
+        with pytest.raises(ValueError, match="its run lengths"):
+            checked_run_lengths(short, HEIGHT, WIDTH)

@@ -1,0 +1,110 @@
+"""`siamese-mrcnn train`: which stages, from which weights, and what is watched."""
+
+import re
+
+import pytest
+
+from command_line import call, refused
+from siamese_mrcnn import cli, schedules, watching
+from siamese_mrcnn.commands import train
+
+
+def stages(*arguments, before=None):
+    arguments = cli._parser().parse_args(["train", "--data", "d", *arguments])
+    train.refuse_mixed_stages(arguments)
+    chosen = train.choose_stages(arguments, before or {})
+    return [(stage.epochs, stage.layers, stage.learning_rate) for stage in chosen]
+
+
+def test_stages():
+    assert stages() == [(1, "heads", 0.02), (120, "all", 0.02), (160, "all", 0.002)]
+    assert stages("--config", "large")[-1] == (160, "all", 0.002)
+    assert stages("--config", "large", "--split", "all")[-1] == (320, "all", 0.002)
+    assert stages("--schedule", "all-classes")[1] == (240, "all", 0.02)
+    assert stages("--epochs", "3") == [(3, "all", 0.02)]
+    assert stages("--epochs", "3", "--weights", "none") == [(3, "all", 0.002)]
+    single = ("--epochs", "3", "--layers", "4+", "--learning-rate", "0.1")
+    assert stages(*single) == [(3, "4+", 0.1)]
+    with pytest.raises(ValueError, match="--layers cannot be combined with a schedule"):
+        stages("--layers", "heads")
+    with pytest.raises(ValueError, match="--epochs cannot be combined"):
+        stages("--epochs", "3", "--schedule", "splits")
+
+
+def test_a_resumed_stage_goes_on_as_it_was():
+    before = {"layers": "heads", "learning_rate": 0.004}
+    assert stages("--epochs", "3", before=before) == [(3, "heads", 0.004)]
+    assert stages("--epochs", "3", "--layers", "all", before=before) == [(3, "all", 0.004)]
+
+
+def test_watching(shapes_folder, monkeypatch, capsys):
+    trained, made = [], []
+
+    class Model:
+        epoch, checkpoint = 0, None
+
+        def __init__(self, mode, model_dir, config):
+            self.config = config
+
+        def load_weights(self, path, may_be_missing):
+            return "loaded"
+
+    class Noting(watching.OneShotAP):
+        def __init__(self, model, dataset, classes, **arguments):
+            made.append((model.config.NAME, len(dataset.image_ids), list(classes), arguments))
+            super().__init__(model, dataset, classes, **arguments)
+
+    monkeypatch.setattr("siamese_mrcnn.model.SiameseMaskRCNN", Model)
+    monkeypatch.setattr(watching, "OneShotAP", Noting)
+    monkeypatch.setattr(
+        "siamese_mrcnn.coco.training_and_validation", lambda ids: (ids[:10], ids[10:])
+    )
+    monkeypatch.setattr(
+        "siamese_mrcnn.schedules.run_schedule",
+        lambda *_, custom_callbacks, **__: trained.append(custom_callbacks),
+    )
+    arguments = ("--data", shapes_folder, "--config", "demo", "--weights", "w.h5")
+    assert call("train", *arguments) == 0
+    assert trained == [[]] and not made
+    assert call("train", *arguments, "--watch", 5, "--workers", 1) == 0
+    assert call("train", *arguments, "--split", "all", "--watch", 2, "--watch-images", 1) == 0
+    usual = {"every": 5, "limit": schedules.WATCHED_IMAGES, "workers": 1}
+    few = {"every": 2, "limit": 1, "workers": 2}
+    assert made == [("demo", 20, [1, 5, 9], usual), ("demo", 20, list(range(1, 13)), few)]
+    assert [type(each) for each in trained[1] + trained[2]] == [Noting, Noting]
+    capsys.readouterr()
+    text = refused(capsys, "train", *arguments, "--watch-images", 9)
+    assert "Give --watch N as well" in text
+    assert len(trained) == 3
+
+
+def test_what_training_starts_from(capsys):
+    class Model:
+        def load_latest_checkpoint(self):
+            return "the latest"
+
+        def load_imagenet_weights(self, pretraining):
+            return f"ImageNet: {pretraining}"
+
+        def load_weights(self, path, may_be_missing):
+            assert re.fullmatch(may_be_missing, "fpn_p2")
+            assert not re.fullmatch(may_be_missing, "res2a_branch2a")
+            return f"file: {path}"
+
+    for weights, split, start in (
+        ("imagenet", "1", "ImageNet: imagenet-687"),
+        ("imagenet", "all", "ImageNet: imagenet-1k"),
+        ("imagenet-771", "2", "ImageNet: imagenet-771"),
+        ("last", "1", "the latest"),
+        ("imagenet_687.h5", "all", "file: imagenet_687.h5"),
+    ):
+        train.start_from(Model(), weights, split, training=None)
+        assert capsys.readouterr().out == f"{start}\n"
+
+
+def test_imagenet_weights_are_missing_with_a_sentence(shapes_folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # no checkpoints are here
+    text = refused(capsys, "train", "--data", shapes_folder, "--config", "demo", "--split", "1")
+    assert "no weights checkpoints/imagenet_687.h5" in text
+    assert f"put it into {tmp_path / 'checkpoints'}" in text
+    assert not list(tmp_path.iterdir())
