@@ -78,12 +78,7 @@ def read_weights(path):
         FileNotFoundError: there is no such file.
         WeightsError: the file is truncated, no HDF5 file, or holds no weights.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"There is no weights file {path}. Check the path; checkpoints/README.md says where "
-            "published weights come from."
-        )
+    path = existing_file(path)
     try:
         with h5py.File(path, "r") as file:
             tensors = _read_tensors(file)
@@ -98,6 +93,21 @@ def read_weights(path):
             "weights of a Keras 2 model or a .weights.h5 file of Keras 3."
         )
     return tensors
+
+
+def existing_file(path):
+    """The path of a weights file, or a sentence about it.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"There is no weights file {path}. Check the path; checkpoints/README.md says where "
+            "published weights come from."
+        )
+    return path
 
 
 def _read_tensors(file):

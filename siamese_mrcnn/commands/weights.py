@@ -1,8 +1,10 @@
-"""Look into weights files and convert them between the originals' layout and Keras 3's."""
+"""Look into weights files and convert them: the originals', Keras 3's, PyTorch's, Detectron's."""
 
 from pathlib import Path
 
 from siamese_mrcnn.commands import common
+
+FORMATS = ("original", "keras", "pytorch", "detectron")  # of `mrcnn.weight_formats`
 
 
 def add_arguments(parser):
@@ -11,14 +13,35 @@ def add_arguments(parser):
     inspect = actions.add_parser("inspect", help="say what a file holds", parents=shared)
     inspect.add_argument("file", metavar="FILE")
     inspect.add_argument("--tensors", action="store_true", help="list every tensor")
-    convert = actions.add_parser("convert", help="write a file in the other layout", parents=shared)
-    convert.add_argument("source", metavar="IN")
-    convert.add_argument("target", metavar="OUT")
+    convert = actions.add_parser(
+        "convert", help="write a file in another program's format", parents=shared
+    )
+    convert.add_argument("source", metavar="IN", help="recognised by its content")
     convert.add_argument(
+        "target",
+        metavar="OUT",
+        help="its ending says the format: .h5 (the originals), .weights.h5 (Keras 3), .pth "
+        "(pytorch-mask-rcnn), .pkl (Detectron)",
+    )
+    convert.add_argument("--from", dest="source_format", choices=FORMATS, help="what IN must be")
+    convert.add_argument(
+        "--to",
         "--layout",
-        choices=("original", "keras"),
-        help="original: readable by the original programs; keras: a .weights.h5 file of Keras 3 "
-        "(default: as the name of OUT says)",
+        dest="target_format",
+        choices=FORMATS,
+        help="what OUT shall be (default: as its name says)",
+    )
+    convert.add_argument(
+        "--backbone", choices=("resnet50", "resnet101"), help="what IN must have (default: either)"
+    )
+    convert.add_argument(
+        "--classes",
+        type=common.positive,
+        metavar="N",
+        help="how many classes IN must have, background included (default: any)",
+    )
+    convert.add_argument(
+        "--report", metavar="FILE", help="write what became of every tensor, as JSON"
     )
 
 
@@ -29,14 +52,15 @@ def run(arguments):
 
 def _inspect(arguments):
     from mrcnn.checkpoints import epoch_of
-    from mrcnn.weights import read_weights
+    from mrcnn.weight_formats import format_of, read_tensors
     from siamese_mrcnn.evaluation_log import file_fingerprint
     from siamese_mrcnn.weights_info import KINDS, describe
 
-    tensors = read_weights(arguments.file)
+    tensors, _ = read_tensors(arguments.file)
     info, epoch = describe(tensors), epoch_of(arguments.file)
     print(f"{arguments.file}: {KINDS[info.kind]}, {info.backbone}")
     for name, value in (
+        ("format", format_of(arguments.file)),
         ("size", f"{Path(arguments.file).stat().st_size / 1e6:.1f} MB"),
         ("sha256", file_fingerprint(arguments.file)),
         ("tensors", info.tensors),
@@ -54,7 +78,27 @@ def _inspect(arguments):
 
 
 def _convert(arguments):
-    from siamese_mrcnn.weights_info import KINDS, convert
+    from mrcnn.translation import ConversionError
+    from siamese_mrcnn.weights_conversion import convert, write_report
+    from siamese_mrcnn.weights_info import KINDS
 
-    info = convert(arguments.source, arguments.target, arguments.layout)
-    print(f"{arguments.target}: {KINDS[info.kind]}, {info.backbone}, {info.tensors} tensors")
+    source, target = arguments.source, arguments.target
+    try:
+        done = convert(
+            source,
+            target,
+            arguments.source_format,
+            arguments.target_format,
+            arguments.backbone,
+            arguments.classes,
+        )
+    except ConversionError as error:
+        if arguments.report:
+            write_report(error.report, arguments.report, target=None)
+        raise
+    info = done.info
+    print(f"{target}: {KINDS[info.kind]}, {info.backbone}, {info.tensors} tensors")
+    print(done.report)
+    if arguments.report:
+        formats = {"source_format": done.source_format, "target_format": done.target_format}
+        write_report(done.report, arguments.report, target=target, **formats)

@@ -1,0 +1,104 @@
+"""Weights files from one program's format to another's."""
+
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from mrcnn.weight_formats import format_for, format_of, read_tensors, write_tensors
+from mrcnn.weights import LoadReport, WeightsError, read_weights
+from siamese_mrcnn import weights_info
+from siamese_mrcnn.evaluation_log import written_whole
+from siamese_mrcnn.weights_info import WeightsInfo, describe
+
+HDF5 = ("original", "keras")  # whole models of either kind change between these
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What was converted, and what became of every tensor of the source."""
+
+    info: WeightsInfo
+    source_format: str
+    target_format: str
+    report: LoadReport
+
+
+def convert(
+    source, target, source_format=None, target_format=None, backbone=None, num_classes=None
+):
+    """Write the weights of a file in another format.
+
+    Args:
+        source: file of any of `mrcnn.weight_formats.FORMATS`, recognised by its content.
+        target: file to write.
+        source_format: the format that the source must have; any by default.
+        target_format: a key of `FORMATS`; by default as the target's name says.
+        backbone: "resnet50" or "resnet101", which the source must have; any by default.
+        num_classes: of the source, background included; any by default.
+
+    Returns:
+        `Conversion`
+
+    Raises:
+        FileNotFoundError, WeightsError: the source cannot be read, is not complete, not as
+            expected, or has no form in the target's format (`ConversionError`, with a report).
+        ValueError: the target's name does not say or does not go with a format.
+    """
+    target_format = target_format or format_for(target)
+    tensors, report = read_tensors(source, source_format)
+    info = describe(tensors)
+    _require(source, "backbone", info.backbone, backbone)
+    _require(source, "number of classes", info.num_classes, num_classes)
+    source_format = format_of(source)
+    if target_format not in HDF5 or (target_format == "original" and source_format not in HDF5):
+        write_tensors(tensors, target, target_format)
+    elif source_format in HDF5:
+        weights_info.convert(source, target, target_format)
+        written = read_weights(target)
+        report.unexpected = [name for name in tensors if name not in written]
+        report.loaded = [name for name in tensors if name in written]
+    else:
+        _write_keras(tensors, info, source, target)
+    return Conversion(info, source_format, target_format, report)
+
+
+def _require(source, what, found, expected):
+    if expected not in (None, found):
+        raise WeightsError(f"The {what} of {source} is {found}, not {expected}.")
+
+
+def _write_keras(tensors, info, source, target):
+    """Write a .weights.h5 file, which takes a model, by way of the original layout."""
+    logits, deltas = (tensors.get(f"{name}/bias") for name in ("rpn_class_raw", "rpn_bbox_pred"))
+    if info.kind == "backbone" or logits.size * 2 != deltas.size:
+        raise WeightsError(
+            f"The weights of {source} are not those of a whole Mask R-CNN as this project builds "
+            "it, which a .weights.h5 file would need. Convert to a .h5 file, which holds any "
+            "tensors."
+        )
+    with tempfile.TemporaryDirectory(dir=Path(target).absolute().parent) as folder:
+        original = Path(folder) / "original.h5"
+        write_tensors(tensors, original, "original")
+        weights_info.convert(original, target, "keras")
+
+
+def write_report(report, path, **more):
+    """Write what became of every tensor as JSON: used, left_over, missing, wrong_shape.
+
+    Args:
+        report: `LoadReport`.
+        path: file to write.
+        more: further entries, say target="W.pth".
+    """
+    entries = {
+        "source": report.path,
+        **more,
+        "used": report.loaded,
+        "left_over": report.unexpected,
+        "missing": report.missing,
+        "wrong_shape": report.wrong_shape,
+    }
+    with written_whole(path) as file:
+        json.dump(entries, file, indent=2)
+        file.write("\n")
