@@ -15,8 +15,7 @@ os.environ["XLA_FLAGS"] = (
     "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 )
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# On a CPU, TensorFlow's gradient of RoIAlign loses an addition now and then without it.
-os.environ["TF_DETERMINISTIC_OPS"] = "1"
+os.environ["JAX_ENABLE_X64"] = "1"
 
 import keras
 import numpy as np
@@ -28,6 +27,10 @@ if keras.backend.backend() == "tensorflow":
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     # Three steps are not worth optimising graphs for.
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+else:
+    # Sums in another order can turn a near tie of two proposals: not with so many digits.
+    # (TensorFlow's kernel of crop-and-resize answers in float32 alone.)
+    keras.config.set_floatx("float64")
 
 from mrcnn.checkpoints import save_optimizer
 from mrcnn.distribution import devices_scope

@@ -287,10 +287,13 @@ def replicas(replica_program):
 def test_two_devices_train_as_one_does(replicas):
     one, two = replicas["one"], replicas["two"]
     assert set(one) == set(two)
+    # Sums in another order, over three steps; float32 on TensorFlow, see replica_steps.py
+    tolerance = 2e-5 if keras.backend.backend() == "tensorflow" else 1e-6
     for name, expected in one.items():
         scale = np.abs(expected).max()
-        # Float32 sums in another order, over three steps
-        np.testing.assert_allclose(two[name] / scale, expected / scale, atol=2e-5, err_msg=name)
+        np.testing.assert_allclose(
+            two[name] / scale, expected / scale, atol=tolerance, err_msg=name
+        )
 
 
 @pytest.mark.backends
