@@ -10,6 +10,7 @@ import sys
 CONFIGS = {
     "small": "siamese_mrcnn.config.SmallConfig",
     "large": "siamese_mrcnn.config.LargeConfig",
+    "glyphs": "siamese_mrcnn.config.GlyphConfig",
     "demo": "siamese_mrcnn.demo.DemoConfig",
 }
 
@@ -52,7 +53,8 @@ def add_config_argument(parser):
         "--config",
         choices=CONFIGS,
         default="small",
-        help="the paper's small or large model, or that of the demo (default: small)",
+        help="the paper's small or large model, that of drawn glyphs or of the demo "
+        "(default: small)",
     )
 
 
