@@ -30,8 +30,8 @@ def add_arguments(parser):
     parser.add_argument(
         "--schedule",
         choices=tuple(SCHEDULES),
-        help="stages of training (default, unless --epochs is given: glyphs for that configuration, "
-        "else the paper's: all-classes for the large model of all classes, splits otherwise)",
+        help="stages of training (default, unless --epochs is given: glyphs with --config glyphs, "
+        "all-classes for the large model of all classes, else splits)",
     )
     parser.add_argument(
         "--layers", metavar="GROUP", help="heads, 3+, 4+, 5+, all or a regular expression"
