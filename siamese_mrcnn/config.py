@@ -129,3 +129,27 @@ class GlyphConfig(Config):
         "mrcnn_bbox_loss": 1.0,
         "mrcnn_mask_loss": 2.0,
     }
+
+
+class ShapesConfig(Config):
+    """For drawn shapes of 128 pixels (`siamese_mrcnn.shapes`): small enough to try things in."""
+
+    NAME = "shapes"
+    IMAGES_PER_GPU = 4
+    IMAGE_MIN_DIM = 128
+    IMAGE_MAX_DIM = 128
+    TARGET_MIN_DIM = 64
+    TARGET_MAX_DIM = 64
+    FPN_FEATUREMAPS = 64
+    FPN_CLASSIF_FC_LAYERS_SIZE = 128
+    RPN_ANCHOR_SCALES = (16, 24, 32, 48, 64)
+    POST_NMS_ROIS_TRAINING = 100
+    POST_NMS_ROIS_INFERENCE = 100
+    TRAIN_ROIS_PER_IMAGE = 24
+    MASK_POOL_SIZE = 7
+    MASK_SHAPE = [14, 14]
+    MAX_GT_INSTANCES = 6
+    DETECTION_MAX_INSTANCES = 10
+    DETECTION_MIN_CONFIDENCE = 0.5
+    DETECTION_NMS_THRESHOLD = 0.3
+    GRADIENT_CLIP_NORM = 1.0  # larger first steps from random weights leave dead units

@@ -81,6 +81,7 @@ def run(arguments):
     training, validation = open_data(arguments.data, arguments.split)
     config = common.make_config(
         arguments.config,
+        arguments.settings,
         GPU_COUNT=arguments.gpus,
         IMAGES_PER_GPU=arguments.batch_size,
         NUM_TARGETS=arguments.shots,
