@@ -101,6 +101,7 @@ class GlyphConfig(Config):
     BACKBONE = "resnet18"
     BACKBONE_WIDTH = 32
     TRAIN_BN = True  # there are no statistics to start from
+    OPTIMIZER = "adam"  # half as many steps as SGD needs from random weights
     FPN_FEATUREMAPS = 64
     RPN_CHANNELS = 96
     FPN_CLASSIF_FC_LAYERS_SIZE = 256

@@ -25,9 +25,9 @@ SCHEDULES = {
     # drawn glyphs from nothing; the end is trained with the batch statistics that detection uses,
     # since those of queries and of references differ and only one average of both is kept
     "glyphs": (
-        Stage(7, "all", 0.03, train_bn=True),
-        Stage(9, "all", 0.006, train_bn=True),
-        Stage(10, "all", 0.003, train_bn=False),
+        Stage(12, "all", 0.001, train_bn=True),
+        Stage(14, "all", 0.0003, train_bn=True),
+        Stage(15, "all", 0.0001, train_bn=False),
     ),
 }
 
