@@ -21,19 +21,24 @@ class DetectionSelection(layers.Layer):
     first, zero padded.
     """
 
-    def __init__(self, max_instances, min_confidence, threshold, deviations, **keywords):
+    def __init__(
+        self, max_instances, min_confidence, threshold, deviations, log_limit=None, **keywords
+    ):
         super().__init__(**keywords)
         self.max_instances = max_instances
         self.min_confidence = min_confidence
         self.threshold = threshold
         self.deviations = np.asarray(deviations, dtype=np.float32)
+        self.log_limit = log_limit
 
     def call(self, inputs):
         probabilities = inputs["mrcnn_class"]
         class_ids = ops.cast(ops.argmax(probabilities, axis=-1), "int32")
         scores = ops.max(probabilities, axis=-1)
         deltas = ops.multiply(select_class(inputs["mrcnn_bbox"], class_ids), self.deviations)
-        refined = boxes.decode_deltas(inputs["rois"], deltas, xp=ops)
+        refined = boxes.decode_deltas(
+            inputs["rois"], deltas, xp=ops, log_limit=self.log_limit
+        )
         refined = boxes.clip(refined, inputs["windows"][:, None, :], xp=ops)
         candidates = ops.logical_and(class_ids > 0, scores >= self.min_confidence)
         rows = ops.concatenate(
