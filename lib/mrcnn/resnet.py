@@ -53,6 +53,11 @@ class ResNet:
             for stage in range(2, last_stage + 1)
         ]
 
+    @property
+    def channels(self):
+        """Channels of the last stage."""
+        return self.stages[-1][-1].channels
+
     def __call__(self, images):
         """Feature maps [C1, ..., C5] with strides 4, 4, 8, 16, 32 pixels; up to the last stage.
 
@@ -73,6 +78,7 @@ class Bottleneck:
     """1x1 -> 3x3 -> 1x1 with a shortcut, which is a 1x1 convolution in the first block."""
 
     def __init__(self, name, width, stride, project, train_norm):
+        self.channels = 4 * width
         unit = _units(name, "branch", train_norm)
         self.reduce = unit("2a", width, 1, stride)
         self.reduce_relu = layers.Activation("relu", name=f"res{name}_branch2a_relu")
@@ -97,6 +103,7 @@ class BasicBlock:
     """
 
     def __init__(self, name, width, stride, project, train_norm):
+        self.channels = width
         unit = _units(name, "basic", train_norm)
         self.first = unit("1", width, 3, stride)
         self.first_relu = layers.Activation("relu", name=f"res{name}_basic1_relu")
