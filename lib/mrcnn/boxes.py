@@ -59,17 +59,30 @@ def encode_deltas(boxes, targets, xp=np):
     return xp.stack([dy, dx, xp.log(target_height / height), xp.log(target_width / width)], axis=-1)
 
 
-def clip(boxes, window, xp=np):
-    """Cut boxes [..., 4] off at a window [..., 4] of the same unit that broadcasts to them."""
+def clip(boxes, window, xp=np, least=(0.0, 0.0)):
+    """Cut boxes [..., 4] off at a window [..., 4] of the same unit that broadcasts to them.
+
+    Of boxes beyond the window remains a box on its border, at least as high and wide as `least`.
+    """
     y1, x1, y2, x2 = _columns(boxes, xp)
     top, left, bottom, right = _columns(window, xp)
+    height, width = least
     clipped = [
-        xp.maximum(xp.minimum(y1, bottom), top),
-        xp.maximum(xp.minimum(x1, right), left),
-        xp.maximum(xp.minimum(y2, bottom), top),
-        xp.maximum(xp.minimum(x2, right), left),
+        xp.maximum(xp.minimum(y1, bottom - height), top),
+        xp.maximum(xp.minimum(x1, right - width), left),
+        xp.maximum(xp.minimum(y2, bottom), top + height),
+        xp.maximum(xp.minimum(x2, right), left + width),
     ]
     return xp.stack(clipped, axis=-1)
+
+
+def least_side(shape, edges=False):
+    """What a box clipped to an image of (height, width) at least keeps: normalised height, width.
+
+    By the edges of the image a pixel; by the centres of its outer pixels, between whose first and
+    last lies nothing, 0.
+    """
+    return (1 / shape[0], 1 / shape[1]) if edges else (0.0, 0.0)
 
 
 def normalize(boxes, shape, edges=False):

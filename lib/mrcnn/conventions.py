@@ -26,6 +26,8 @@ class Conventions:
             False: from the nearer one.
         proposes_by_level: candidates are limited, and suppress one another, on each level of the
             pyramid alone; False: on all levels together.
+        detects_every_class: a RoI can be detected as several classes, each with its own box;
+            False: as its likeliest class alone.
     """
 
     pads_pool_evenly: bool = False
@@ -36,6 +38,7 @@ class Conventions:
     averages_samples: bool = False
     floors_levels: bool = False
     proposes_by_level: bool = False
+    detects_every_class: bool = False
 
 
 CONVENTIONS = {
@@ -49,6 +52,7 @@ CONVENTIONS = {
         averages_samples=True,
         floors_levels=True,
         proposes_by_level=True,
+        detects_every_class=True,
     ),
 }
 

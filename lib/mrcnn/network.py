@@ -109,6 +109,7 @@ class MaskRCNNNetwork:
             config.RPN_NMS_THRESHOLD,
             config.RPN_BBOX_STD_DEV,
             conventions.log_limit,
+            boxes.least_side(image_shape, self.edges),
             level_sizes(config, image_shape) if conventions.proposes_by_level else None,
             name="ROI",
         )
@@ -135,6 +136,8 @@ class MaskRCNNNetwork:
             config.DETECTION_NMS_THRESHOLD,
             config.BBOX_STD_DEV,
             self.conventions.log_limit,
+            boxes.least_side(image_shape, self.edges),
+            self.conventions.detects_every_class,
             name="mrcnn_detection",
         )
         detections = select({**answers, "rois": proposed["rois"], "windows": windows})

@@ -26,6 +26,7 @@ class Proposals(layers.Layer):
         threshold: intersection over union for non-maximum suppression.
         deviations: [4], scale of the deltas.
         log_limit: of the deltas, see `mrcnn.boxes.decode_deltas`.
+        least: height and width that clipped boxes keep, see `mrcnn.boxes.clip`.
         level_sizes: how many anchors each level of the pyramid has, if `pre_limit` holds for
             each of them and boxes suppress only those of their own level; else None.
     """
@@ -38,6 +39,7 @@ class Proposals(layers.Layer):
         threshold,
         deviations,
         log_limit=None,
+        least=(0.0, 0.0),
         level_sizes=None,
         **keywords,
     ):
@@ -48,6 +50,7 @@ class Proposals(layers.Layer):
         self.threshold = threshold
         self.deviations = np.asarray(deviations, dtype=np.float32)
         self.log_limit = log_limit
+        self.least = least
         self.level_sizes = level_sizes
 
     def call(self, inputs):
@@ -62,7 +65,7 @@ class Proposals(layers.Layer):
         deltas = ops.multiply(gather_rows(deltas, positions), self.deviations)
         anchors = ops.take(ops.array(self.anchors_normalized), positions, axis=0)
         moved = boxes.decode_deltas(anchors, deltas, xp=ops, log_limit=self.log_limit)
-        return boxes.clip(moved, UNIT_WINDOW, xp=ops)
+        return boxes.clip(moved, UNIT_WINDOW, ops, self.least)
 
     def _by_level(self, scores, deltas):
         """The best of each level, without their own level's duplicates, best first."""

@@ -8,7 +8,7 @@ from mrcnn.crop_and_resize import crop_and_resize, crop_from_pixels
 
 CANONICAL_SIDE = 224.0  # pixels; a RoI of this size is pooled from P4 (arXiv 1612.03144, eq. 1)
 FINEST, COARSEST = 2, 5
-FLOOR_MARGIN = 1e-6  # of a level: a RoI of just the canonical size is not rounded down
+FLOOR_MARGIN = 1e-6  # keeps a RoI of just the canonical size from being rounded down
 SAMPLES = 2  # per side of a cell in `PyramidAverages`
 
 
@@ -22,8 +22,11 @@ def roi_levels(rois_normalized, image_shape, floor=False):
     y1, x1, y2, x2 = (rois_normalized[..., column] for column in range(4))
     image_side = float(image_shape[0] * image_shape[1]) ** 0.5
     side = ops.sqrt(ops.maximum((y2 - y1) * (x2 - x1), 0))
-    level = ops.log2(ops.maximum(side, 1e-12) / (CANONICAL_SIDE / image_side))
-    level = 4 + (ops.floor(level + FLOOR_MARGIN) if floor else ops.round(level))
+    quotient = ops.maximum(side, 1e-12) / (CANONICAL_SIDE / image_side)
+    if floor:
+        level = 4 + ops.floor(ops.log2(quotient + FLOOR_MARGIN))
+    else:
+        level = 4 + ops.round(ops.log2(quotient))
     return ops.cast(ops.clip(level, FINEST, COARSEST), "int32")
 
 
