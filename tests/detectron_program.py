@@ -21,7 +21,9 @@ class PlainLayers:
     def convolution(x, kernel, stride=1, padding=0):
         outputs, _, rows, columns = kernel.shape
         x = np.pad(x, ((0, 0), (padding, padding), (padding, padding)))
-        height, width = ((n - k) // stride + 1 for n, k in zip(x.shape[1:], (rows, columns)))
+        height, width = (
+            (n - k) // stride + 1 for n, k in zip(x.shape[1:], (rows, columns), strict=True)
+        )
         total = np.zeros((outputs, height, width))
         for i in range(rows):
             for j in range(columns):
@@ -248,9 +250,7 @@ def moved(boxes, deltas, weights):
     x, y = x1 + width / 2 + dx * width, y1 + height / 2 + dy * height
     width = width * np.exp(np.minimum(dw, LIMIT))
     height = height * np.exp(np.minimum(dh, LIMIT))
-    return np.stack(
-        [x - width / 2, y - height / 2, x + width / 2 - 1, y + height / 2 - 1], axis=-1
-    )
+    return np.stack([x - width / 2, y - height / 2, x + width / 2 - 1, y + height / 2 - 1], axis=-1)
 
 
 def clipped(boxes, side):

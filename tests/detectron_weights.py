@@ -65,7 +65,11 @@ def _add_backbone(blobs, counts):
     for stage, count in zip((2, 3, 4, 5), counts, strict=True):
         inner = WIDTH * 2 ** (stage - 2)
         for block in range(count):
-            branches = {"2a": (inner, seen, 1), "2b": (inner, inner, 3), "2c": (4 * inner, inner, 1)}
+            branches = {
+                "2a": (inner, seen, 1),
+                "2b": (inner, inner, 3),
+                "2c": (4 * inner, inner, 1),
+            }
             if block == 0:
                 branches["1"] = (4 * inner, seen, 1)
             for branch, (outputs, inputs, size) in branches.items():

@@ -80,7 +80,7 @@ def level_anchors(scales, ratios, shape, stride, anchor_stride=1, centered=False
         shape: (rows, columns) of the feature map.
         stride: pixels per cell.
         anchor_stride: cells between anchors.
-        centered: centres lie in the middle of the cells, and sides are rounded at the size of a cell.
+        centered: centres lie in the middle of the cells, and sides are rounded (Detectron).
     """
     sizes = _anchor_sizes(scales, ratios, stride if centered else None)
     shift = stride / 2 if centered else 0

@@ -1,7 +1,7 @@
 """Mask R-CNN without a pyramid: everything looks at stage 4 (C4), and stage 5 works on RoIs.
 
-That is the ResNet-C4 of arXiv 1703.06870 (figure 4, left) and of Faster R-CNN with a ResNet: anchors
-of all scales lie on C4; a RoI of 14 x 14 cells goes through stage 5, which box and mask head share.
+That is the ResNet-C4 of arXiv 1703.06870 (figure 4, left). Anchors of all scales lie on C4; a RoI
+of 14 x 14 cells goes through stage 5, which box and mask head share.
 """
 
 import keras
@@ -12,7 +12,7 @@ from mrcnn.config import Config
 from mrcnn.heads import BoxOutputs, MaskOutputs
 from mrcnn.map_pooling import MapAverages, MapCrops, MapMaxima
 from mrcnn.network import MaskRCNNNetwork
-from mrcnn.resnet import USUAL_WIDTH, ResNet, stage_blocks
+from mrcnn.resnet import ResNet, stage_blocks
 
 STRIDE = 2  # of stage 5
 
@@ -39,9 +39,7 @@ class RoiStage:
         self.edges = conventions.normalizes_edges
         align = MapAverages if conventions.averages_samples else MapCrops
         self.pooling = MapMaxima if config.ROI_POOLING == "max" else align
-        self.blocks = stage_blocks(
-            config.BACKBONE, 5, 1, config.TRAIN_BN, config.BACKBONE_WIDTH
-        )
+        self.blocks = stage_blocks(config.BACKBONE, 5, 1, config.TRAIN_BN, config.BACKBONE_WIDTH)
 
     def __call__(self, rois_normalized, maps, image_shape, name):
         """Features of RoIs [batch, R, (y1, x1, y2, x2)] in the one map of [C4]."""

@@ -144,7 +144,7 @@ class Config:
             )
         if self.ROI_POOLING != "align":
             raise ConfigError(
-                f'ROI_POOLING is {self.ROI_POOLING!r}, but RoIs are pooled from a pyramid by '
+                f"ROI_POOLING is {self.ROI_POOLING!r}, but RoIs are pooled from a pyramid by "
                 '"align" only: use that, or FEATURES = "c4".'
             )
 

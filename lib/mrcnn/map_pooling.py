@@ -114,7 +114,8 @@ class MapMaxima(MapPooling):
     """RoI max pooling (Fast R-CNN, arXiv 1504.08083, section 2.1), as Caffe's.
 
     The corners are rounded to pixels of the map; a cell is the maximum of all pixels that it
-    touches, and 0 if there are none.
+    touches, and 0 if there are none. The graph grows with the number of pixels in a cell of the
+    largest RoI.
     """
 
     def call(self, inputs):
@@ -139,9 +140,12 @@ class MapMaxima(MapPooling):
 
     def _ranges(self, span, length):
         """First pixel of each cell and the one after its last, int32 [batch, R, n]; most pixels."""
-        first, last = (ops.floor(each + 0.5)[..., None] for each in span)
-        cell = ops.maximum(last - first + 1.0, 1.0) / self.pool_size
-        start = ops.clip(ops.floor(self.cells * cell) + first, 0.0, length)
-        end = ops.clip(ops.ceil((self.cells + 1.0) * cell) + first, 0.0, length)
+        first, last = (ops.cast(ops.floor(each + 0.5), "int32")[..., None] for each in span)
+        sides = ops.maximum(last - first + 1, 1)
+        cells = self.cells.astype(np.int32)
+        # Whole numbers, since rounding would decide whether a cell touches another pixel.
+        start = ops.floor_divide(cells * sides, self.pool_size)
+        end = -ops.floor_divide(-(cells + 1) * sides, self.pool_size)
         most = math.ceil((length + 1) / self.pool_size) + 1
-        return ops.cast(start, "int32"), ops.cast(end, "int32"), min(most, length)
+        start, end = (ops.clip(each + first, 0, length) for each in (start, end))
+        return start, end, min(most, length)

@@ -53,7 +53,7 @@ class PyramidRoIAlign(layers.Layer):
         return ops.reshape(pooled, (-1, count, self.pool_size, self.pool_size, channels))
 
     def _pool(self, pyramid, rois, indices):
-        """RoIs [M, 4] of the batch entries `indices` pooled: [M, pool_size, pool_size, channels]."""
+        """RoIs [M, 4] of batch entries [M]: [M, pool_size, pool_size, channels]."""
         levels = roi_levels(rois, self.image_shape) - FINEST
         return align(pyramid, rois, indices, levels, self.pool_size)
 

@@ -26,9 +26,7 @@ class RegionProposalNetwork:
             activation="relu",
             name="rpn_conv_shared",
         )
-        self.classes = layers.Conv2D(
-            logits_per_anchor * anchors_per_cell, 1, name="rpn_class_raw"
-        )
+        self.classes = layers.Conv2D(logits_per_anchor * anchors_per_cell, 1, name="rpn_class_raw")
         self.deltas = layers.Conv2D(4 * anchors_per_cell, 1, name="rpn_bbox_pred")
         self.concatenate = {
             name: layers.Concatenate(axis=1, name=name) for name in ("rpn_class_logits", "rpn_bbox")
