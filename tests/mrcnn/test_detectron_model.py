@@ -39,7 +39,7 @@ GIVEN = np.float64(
 )
 FORMS = [
     pytest.param(("resnet50", False, "numpy"), marks=pytest.mark.backends),
-    pytest.param(("resnet50", True, "numpy"), marks=pytest.mark.backends),
+    ("resnet50", True, "numpy"),
     ("resnet50", False, "torch"),
     ("resnet50", True, "torch"),
     ("resnet101", False, "numpy"),
