@@ -30,6 +30,9 @@ KINDS = pytest.mark.parametrize(
     [{}, {"CONVENTIONS": "detectron", "ROI_POOLING": "max"}],
     ids=lambda kind: "-".join(kind.values()) or "matterport-align",
 )
+CONVENTIONS = pytest.mark.parametrize(
+    "kind", [{}, {"CONVENTIONS": "detectron"}], ids=["matterport", "detectron"]
+)
 BOX_OUTPUTS = ("mrcnn_class_logits", "mrcnn_class", "mrcnn_bbox")
 
 

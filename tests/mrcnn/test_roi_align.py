@@ -123,7 +123,7 @@ class TestAverages:
         pyramid = [rng.normal(size=size).astype(np.float32) for size in sizes]
         rois = np.array(rois, np.float64)
         scale = np.array([256, 512, 256, 512])
-        ours = ((rois + [0, 0, 1, 1])[None, :, [1, 0, 3, 2]] / scale).astype(np.float32)
+        ours = ((rois + np.array([0, 0, 1, 1]))[None, :, [1, 0, 3, 2]] / scale).astype(np.float32)
         found = compile_function(PyramidAverages(3, self.SHAPE))([ours, *pyramid])
         side = np.sqrt((rois[:, 2] - rois[:, 0] + 1) * (rois[:, 3] - rois[:, 1] + 1))
         levels = np.clip(np.floor(4 + np.log2(side / 224 + 1e-6)), 2, 5).astype(int)
