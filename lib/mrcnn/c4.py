@@ -1,8 +1,8 @@
 """Mask R-CNN without a pyramid: everything looks at stage 4 (C4), and stage 5 works on RoIs.
 
 That is the ResNet-C4 of arXiv 1703.06870 (figure 4, left). Anchors of all scales lie on C4; a RoI
-of 14 x 14 cells goes through stage 5, which box and mask head share. Its layers keep their names, so
-that `train(layers="heads")` trains the new layers alone, and "5+" stage 5 with them.
+of 14 x 14 cells goes through stage 5, which box and mask head share. Its layers keep their names:
+`train(layers="heads")` trains the new layers alone, and "5+" stage 5 with them.
 """
 
 import keras
