@@ -1,7 +1,7 @@
 """Settings of Detectron's published Mask R-CNNs, for their converted weights.
 
-The sizes are those of its baselines on COCO. `MaskRCNN.load_weights` reads what `weights convert` of
-the command line (`mrcnn.weight_formats`) makes of its `model_final.pkl`.
+The sizes are those of its baselines on COCO. `MaskRCNN.load_weights` reads what `weights convert`
+of the command line (`mrcnn.weight_formats`) makes of its `model_final.pkl`.
 """
 
 import numpy as np
