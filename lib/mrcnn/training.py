@@ -10,7 +10,7 @@ from mrcnn.batches import FollowEpochs
 from mrcnn.layer_groups import set_trainable
 from mrcnn.logs import history_callbacks
 from mrcnn.normalization import NormalizedConvolution
-from mrcnn.optimizer import GloballyClippedSGD
+from mrcnn.optimizer import make_optimizer
 from mrcnn.weights import save_keras_weights
 
 logger = logging.getLogger(__name__)
@@ -52,11 +52,7 @@ def compile_stage(model, config, learning_rate, layers, train_bn=None):
             layer.train_norm = config.TRAIN_BN if train_bn is None else train_bn
     logger.info("Training %d layers (%s) at learning rate %g.", len(names), layers, learning_rate)
     model.compile(
-        optimizer=GloballyClippedSGD(
-            learning_rate,
-            momentum=config.LEARNING_MOMENTUM,
-            global_clipnorm=config.GRADIENT_CLIP_NORM,
-        ),
+        optimizer=make_optimizer(config, learning_rate),
         # crop_and_resize has no XLA kernel in TensorFlow; JAX always compiles.
         jit_compile=keras.backend.backend() == "jax",
     )

@@ -30,8 +30,8 @@ def add_arguments(parser):
     parser.add_argument(
         "--schedule",
         choices=tuple(SCHEDULES),
-        help="the paper's three stages (default, unless --epochs is given: all-classes for the "
-        "large model of all classes, else splits)",
+        help="stages of training (default, unless --epochs is given: glyphs with --config glyphs, "
+        "all-classes for the large model of all classes, else splits)",
     )
     parser.add_argument(
         "--layers", metavar="GROUP", help="heads, 3+, 4+, 5+, all or a regular expression"
@@ -81,6 +81,7 @@ def run(arguments):
     training, validation = open_data(arguments.data, arguments.split)
     config = common.make_config(
         arguments.config,
+        arguments.settings,
         GPU_COUNT=arguments.gpus,
         IMAGES_PER_GPU=arguments.batch_size,
         NUM_TARGETS=arguments.shots,
@@ -135,12 +136,18 @@ def choose_stages(arguments, before):
             there was none. What the arguments leave open goes on as it was.
     """
     if arguments.epochs is None:
-        long = arguments.config == "large" and arguments.split == "all"
-        return SCHEDULES[arguments.schedule or ("all-classes" if long else "splits")]
+        return SCHEDULES[arguments.schedule or usual_schedule(arguments)]
     usual_rate = RATE_FROM_RANDOM if arguments.weights == "none" else RATE
     layers = arguments.layers or before.get("layers", "all")
     learning_rate = arguments.learning_rate or before.get("learning_rate", usual_rate)
     return [Stage(arguments.epochs, layers, learning_rate)]
+
+
+def usual_schedule(arguments):
+    """Name of the schedule for a configuration and split."""
+    if arguments.config == "glyphs":
+        return "glyphs"
+    return "all-classes" if (arguments.config, arguments.split) == ("large", "all") else "splits"
 
 
 def refuse_mixed_stages(arguments):

@@ -16,7 +16,7 @@ from mrcnn.checkpoints import (
     restore_optimizer,
     save_optimizer,
 )
-from mrcnn.optimizer import GloballyClippedSGD
+from mrcnn.optimizer import GloballyClippedAdam, GloballyClippedSGD
 from mrcnn.weights import WeightsError, weight_array
 
 pytestmark = pytest.mark.backends
@@ -121,7 +121,7 @@ def test_the_optimiser_lies_beside_its_checkpoint(tmp_path):
 # --- the optimiser's state ----------------------------------------------------------------------
 
 
-def make_model(units=2, momentum=0.9):
+def make_model(units=2, optimizer=None):
     model = keras.Sequential(
         [
             keras.Input((3,)),
@@ -130,7 +130,7 @@ def make_model(units=2, momentum=0.9):
             keras.layers.Dense(units, name="fc2"),
         ]
     )
-    model.compile(GloballyClippedSGD(0.02, momentum=momentum), loss="mse")
+    model.compile(optimizer or GloballyClippedSGD(0.02, momentum=0.9), loss="mse")
     return model
 
 
@@ -165,6 +165,19 @@ def test_the_state_comes_back_exactly(checkpoint, trained):
         assert expected.any()
         np.testing.assert_array_equal(found, expected)
     assert int(weight_array(model.optimizer.iterations)) == 3
+
+
+def test_adam_goes_on_as_if_it_had_never_stopped(tmp_path):
+    one = train(make_model(optimizer=GloballyClippedAdam(0.02)), 3)
+    path = tmp_path / "small_0001.weights.h5"
+    save_optimizer(one, path, STAGE)
+    other = make_model(optimizer=GloballyClippedAdam(0.02))
+    other.set_weights(one.get_weights())
+    assert restore_optimizer(other, path, STAGE)
+    for model in (one, other):
+        train(model, 2)
+    for found, expected in zip(other.get_weights(), one.get_weights(), strict=True):
+        np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("stage", [{**STAGE, "learning_rate": 0.002}, {**STAGE, "layers": "heads"}])
