@@ -70,12 +70,10 @@ def _require(source, what, found, expected):
 
 def _write_keras(tensors, info, source, target):
     """Write a .weights.h5 file, which takes a model, by way of the original layout."""
-    logits, deltas = (tensors.get(f"{name}/bias") for name in ("rpn_class_raw", "rpn_bbox_pred"))
-    if info.kind == "backbone" or logits.size * 2 != deltas.size:
+    if info.kind == "backbone":
         raise WeightsError(
-            f"The weights of {source} are not those of a whole Mask R-CNN as this project builds "
-            "it, which a .weights.h5 file would need. Convert to a .h5 file, which holds any "
-            "tensors."
+            f"The weights of {source} are not those of a whole Mask R-CNN, which a .weights.h5 "
+            "file would need. Convert to a .h5 file, which holds any tensors."
         )
     with tempfile.TemporaryDirectory(dir=Path(target).absolute().parent) as folder:
         original = Path(folder) / "original.h5"

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from mrcnn.original_layout import architecture_of
+from mrcnn.translation import logits_per_anchor
 from mrcnn.weights import WeightsError, layer_of, read_weights
 
 KINDS = {
@@ -18,7 +19,11 @@ class WeightsInfo:
 
     kind: str
     backbone: str
-    pyramid_channels: int | None
+    conventions: str  # of `mrcnn.conventions`
+    width: int | None  # of the backbone
+    pyramid_channels: int | None  # None, too, for a model without a pyramid
+    proposal_channels: int | None
+    mask_channels: int | None
     hidden_size: int | None  # of the box head
     num_classes: int | None  # background included
     has_masks: bool
@@ -43,7 +48,11 @@ def describe(tensors):
     return WeightsInfo(
         kind=kind if "mrcnn_class_logits" in layers else "backbone",
         backbone=architecture_of(layers),
+        conventions="detectron" if logits_per_anchor(tensors) == 1 else "matterport",
+        width=_outputs(tensors, "conv1"),
         pyramid_channels=_outputs(tensors, "fpn_p2"),
+        proposal_channels=_outputs(tensors, "rpn_conv_shared"),
+        mask_channels=_inputs(tensors, "mrcnn_mask"),
         hidden_size=_outputs(tensors, "mrcnn_class_conv1"),
         num_classes=_outputs(tensors, "mrcnn_class_logits"),
         has_masks="mrcnn_mask" in layers,
@@ -85,13 +94,20 @@ def _model(info):
     import mrcnn.model
     import siamese_mrcnn.config
     import siamese_mrcnn.model
+    from mrcnn.c4 import C4Config
 
     settings = {
         "BACKBONE": info.backbone,
+        "BACKBONE_WIDTH": info.width,
+        "CONVENTIONS": info.conventions,
         "NUM_CLASSES": info.num_classes,
+        "RPN_CHANNELS": info.proposal_channels,
+        "MASK_HEAD_CHANNELS": info.mask_channels,
         "FPN_CLASSIF_FC_LAYERS_SIZE": info.hidden_size,
         "MODEL": "mrcnn" if info.has_masks else "frcnn",
     }
+    if info.kind == "mask_rcnn" and info.pyramid_channels is None:
+        return mrcnn.model.MaskRCNN("inference", type("Converted", (C4Config,), settings)(), ".")
     if info.kind == "siamese":
         base, settings["FPN_FEATUREMAPS"] = siamese_mrcnn.config.Config, info.pyramid_channels
         make = siamese_mrcnn.model.SiameseMaskRCNN
@@ -103,3 +119,8 @@ def _model(info):
 def _outputs(tensors, layer):
     kernel = tensors.get(f"{layer}/kernel")
     return None if kernel is None else int(kernel.shape[-1])
+
+
+def _inputs(tensors, layer):
+    kernel = tensors.get(f"{layer}/kernel")
+    return None if kernel is None else int(kernel.shape[-2])

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mrcnn import anchors, boxes
+from mrcnn.conventions import conventions_of
 
 POSITIVE, NEUTRAL, NEGATIVE = 1, 0, -1
 
@@ -102,10 +103,12 @@ def _sample(match, count, rng):
 
 @dataclass(frozen=True)
 class _Level:
-    """The anchors of one pyramid level, as [ratios, rows, columns]."""
+    """The anchors of one scale on one map, as [ratios, rows, columns]."""
 
-    first: int  # place of its first anchor among all
-    area: float  # of an anchor, the same for all ratios, square pixels
+    first: int  # place of the map's first anchor among all
+    per_cell: int  # anchors of all scales in a cell of the map
+    slots: np.ndarray  # [ratios], places of these anchors in a cell
+    sizes: np.ndarray  # [ratios], areas of an anchor, square pixels
     tops: np.ndarray  # [ratios, rows]
     bottoms: np.ndarray
     lefts: np.ndarray  # [ratios, columns]
@@ -115,7 +118,8 @@ class _Level:
     def greatest_overlap(self, box):
         """No anchor of the level overlaps the box by more than this."""
         area = (box[2] - box[0]) * (box[3] - box[1])
-        return min(area, self.area) / max(area, self.area) * (1 + _ROUNDING)
+        bounds = np.minimum(area, self.sizes) / np.maximum(area, self.sizes)
+        return bounds.max() * (1 + _ROUNDING)
 
     def overlaps(self, box):
         """Overlaps [ratios, r, c] of the anchors near a box, and where these are: (rows, columns).
@@ -138,7 +142,8 @@ class _Level:
         """Places among all anchors of those chosen (bool [ratios, r, c]) in a part of the level."""
         ratios, rows, columns = np.nonzero(chosen)
         rows, columns = rows + part[0].start, columns + part[1].start
-        return self.first + (rows * self.areas.shape[2] + columns) * len(self.areas) + ratios
+        cells = rows * self.areas.shape[2] + columns
+        return self.first + cells * self.per_cell + self.slots[ratios]
 
 
 def _span(lengths):
@@ -162,29 +167,35 @@ class AnchorGrid:
 def anchor_grid(config, image_shape):
     """The `AnchorGrid` of a configuration and (height, width, ...), kept between calls."""
     return _anchor_grid(
-        tuple(config.RPN_ANCHOR_SCALES),
+        anchors.anchor_levels(config),
         tuple(config.RPN_ANCHOR_RATIOS),
-        tuple(config.BACKBONE_STRIDES),
         config.RPN_ANCHOR_STRIDE,
         (int(image_shape[0]), int(image_shape[1])),
+        conventions_of(config).centers_anchors,
     )
 
 
 @functools.lru_cache(maxsize=8)
-def _anchor_grid(scales, ratios, strides, anchor_stride, image_shape):
+def _anchor_grid(maps, ratios, anchor_stride, image_shape, centered):
     levels, parts, first = [], [], 0
-    for scale, stride in zip(scales, strides, strict=True):
+    for stride, scales in maps:
         shape = anchors.feature_shape(image_shape, stride)
-        part = anchors.level_anchors(scale, ratios, shape, stride, anchor_stride)
+        part = anchors.level_anchors(scales, ratios, shape, stride, anchor_stride, centered)
         rows, columns = (-(-side // anchor_stride) for side in shape)
-        levels.append(_level(part.reshape(rows, columns, len(ratios), 4), first, float(scale)))
+        cells = part.reshape(rows, columns, len(ratios) * len(scales), 4)
+        levels += [
+            _level(cells, first, np.arange(number, cells.shape[2], len(scales)))
+            for number in range(len(scales))
+        ]
         parts.append(part)
         first += len(part)
     return AnchorGrid(np.concatenate(parts), tuple(levels))
 
 
-def _level(grid, first, scale):
+def _level(cells, first, slots):
+    grid = cells[:, :, slots]
     tops, bottoms = grid[:, 0, :, 0].T.copy(), grid[:, 0, :, 2].T.copy()
     lefts, rights = grid[0, :, :, 1].T.copy(), grid[0, :, :, 3].T.copy()
     areas = (bottoms - tops)[:, :, None] * (rights - lefts)[:, None, :]
-    return _Level(first, scale**2, tops, bottoms, lefts, rights, areas)
+    sizes = areas[:, 0, 0]
+    return _Level(first, cells.shape[2], slots, sizes, tops, bottoms, lefts, rights, areas)

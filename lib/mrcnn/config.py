@@ -8,6 +8,8 @@ import difflib
 
 import numpy as np
 
+from mrcnn.conventions import CONVENTIONS
+
 
 class ConfigError(ValueError):
     """A configuration that cannot work, with a sentence that says what to change."""
@@ -23,6 +25,10 @@ class Config:
     IMAGES_PER_GPU = 2
 
     # --- network ------------------------------------------------------------------------------
+    # What proposals and heads look at: "fpn", the feature pyramid; or "c4", stage 4 of the
+    # backbone, with stage 5 in the heads (`mrcnn.c4`).
+    FEATURES = "fpn"
+    CONVENTIONS = "matterport"  # or "detectron": whose weights fit, see `mrcnn.conventions`
     BACKBONE = "resnet101"  # or "resnet50", "resnet34", "resnet18"
     BACKBONE_WIDTH = 64  # channels of stage 1; others make all stages narrower or wider
     BACKBONE_STRIDES = [4, 8, 16, 32, 64]  # pixels of the prepared image per cell of P2..P6
@@ -48,7 +54,7 @@ class Config:
     RPN_NMS_THRESHOLD = 0.7  # intersection over union
     RPN_BBOX_STD_DEV = np.array([0.1, 0.1, 0.2, 0.2])
     RPN_TRAIN_ANCHORS_PER_IMAGE = 256
-    PRE_NMS_LIMIT = 6000
+    PRE_NMS_LIMIT = 6000  # by Detectron's conventions, on each level of a pyramid
     POST_NMS_ROIS_TRAINING = 2000
     POST_NMS_ROIS_INFERENCE = 1000
 
@@ -62,7 +68,8 @@ class Config:
     MINI_MASK_SHAPE = (56, 56)  # height, width
 
     # --- heads --------------------------------------------------------------------------------
-    POOL_SIZE = 7
+    ROI_POOLING = "align"  # or "max", only without a pyramid (arXiv 1504.08083)
+    POOL_SIZE = 7  # cells per side of a RoI; 14 without a pyramid, where stage 5 halves them
     MASK_POOL_SIZE = 14
     MASK_SHAPE = [28, 28]
 
@@ -116,18 +123,43 @@ class Config:
         _one_of("BACKBONE", self.BACKBONE, ("resnet18", "resnet34", "resnet50", "resnet101"))
         _one_of("OPTIMIZER", self.OPTIMIZER, ("sgd", "adam"))
         _one_of("MODEL", self.MODEL, ("mrcnn", "frcnn"))
+        _one_of("FEATURES", self.FEATURES, ("fpn", "c4"))
+        _one_of("CONVENTIONS", self.CONVENTIONS, tuple(CONVENTIONS))
+        _one_of("ROI_POOLING", self.ROI_POOLING, ("align", "max"))
         _one_of("IMAGE_RESIZE_MODE", self.IMAGE_RESIZE_MODE, ("square", "none", "pad64", "crop"))
         self._validate_sizes()
         for name in ("GPU_COUNT", "IMAGES_PER_GPU", "NUM_CLASSES", "STEPS_PER_EPOCH"):
             value = getattr(self, name)
             if not isinstance(value, int | np.integer) or value < 1:
                 raise ConfigError(f"{name} must be a whole number of at least 1, but is {value!r}.")
+        if self.FEATURES == "c4":
+            self._validate_c4()
+        else:
+            self._validate_pyramid()
+
+    def _validate_pyramid(self):
         if not len(self.RPN_ANCHOR_SCALES) == len(self.BACKBONE_STRIDES) == 5:
             raise ConfigError(
                 "RPN_ANCHOR_SCALES and BACKBONE_STRIDES need one number for each of the five "
                 f"levels P2..P6, but have {len(self.RPN_ANCHOR_SCALES)} and "
                 f"{len(self.BACKBONE_STRIDES)}."
             )
+        if self.ROI_POOLING != "align":
+            raise ConfigError(
+                f"ROI_POOLING is {self.ROI_POOLING!r}, but RoIs are pooled from a pyramid by "
+                '"align" only: use that, or FEATURES = "c4".'
+            )
+
+    def _validate_c4(self):
+        _one_of("BACKBONE without a pyramid", self.BACKBONE, ("resnet50", "resnet101"))
+        if self.MODEL == "mrcnn" and list(self.MASK_SHAPE) != [self.POOL_SIZE] * 2:
+            raise ConfigError(
+                'With FEATURES = "c4", stage 5 halves the cells of a RoI and the masks have twice '
+                f"as many again, so MASK_SHAPE must be [POOL_SIZE, POOL_SIZE]: "
+                f"{[self.POOL_SIZE] * 2}, but is {list(self.MASK_SHAPE)}. Usual are 14 and "
+                "[14, 14]."
+            )
+        _even("POOL_SIZE", self.POOL_SIZE)
 
     def _validate_sizes(self):
         for name in ("IMAGE_MIN_DIM", "IMAGE_MAX_DIM"):
@@ -176,6 +208,11 @@ def _one_of(name, value, allowed):
     if value not in allowed:
         options = ", ".join(map(repr, allowed))
         raise ConfigError(f"{name} must be one of {options}, but is {value!r}.")
+
+
+def _even(name, value):
+    if value < 2 or value % 2:
+        raise ConfigError(f"{name} must be an even number, which stage 5 can halve, not {value}.")
 
 
 def _divisible(name, value, divisor, required):

@@ -9,20 +9,13 @@ Detectron's backbone has a scale and a shift instead of batch normalisation, its
 neither, and its backbone's convolutions have no bias. Our layers for these get the numbers that
 do nothing: `mrcnn.affine`.
 
-A model that shall find what Detectron finds with these weights must, unlike Matterport's:
-
-- subtract the mean pixel (122.7717, 115.9465, 102.9801), red first;
-- pad by one pixel on every side before the max pooling of stage 1;
-- take the sigmoid of one logit for each anchor (the softmax over 0 and it, in other words);
-- lay anchors in the order of Detectron's ratios height / width .5, 1, 2, in each ratio the sizes
-  32, 64, ..., 512 (C4; one size a level with FPN), with Detectron's rounding of widths and heights
-  and its centres in the middle of a cell;
-- read anchors' deltas in units of 1, RoIs' in units of (.1, .1, .2, .2), and limit the logarithms
-  to log(1000 / 16). Detectron's boxes (x1, y1, x2, y2) have x2 and y2 inside, so that a width is
-  x2 - x1 + 1; with x2 and y2 outside, as here, deltas and boxes follow the same formulas as ours;
-- pool RoIs by RoIAlign with Detectron's sampling and corners (x2 and y2 inside);
-- with C4, run stage 5 on RoIs of 14 x 14 cells and average its output for classes and boxes; its
-  shared layer is as wide as the stage below it (1024), with FPN as a level (256).
+A model finds with these weights what Detectron finds if it follows Detectron's conventions
+(`mrcnn.conventions`) and settings (`mrcnn.detectron_config`), unlike Matterport's: among others the
+mean pixel, the padding before the max pooling of stage 1, one logit an anchor, the order and the
+rounding of anchors (ratios height / width .5, 1, 2, in each ratio the sizes 32, 64, ..., 512 with
+C4), deltas of anchors in units of 1. Detectron's boxes (x1, y1, x2, y2) have x2 and y2 inside, so
+that a width is x2 - x1 + 1; with x2 and y2 outside, as here, boxes and deltas follow the formulas
+of ours in pixels.
 """
 
 import re

@@ -91,11 +91,11 @@ def same_shape_chunks(prepared, size):
         yield chunk
 
 
-def windows_of(geometries):
-    """Normalised windows [N, 4] of prepared images, where the image is without its padding."""
-    return np.stack(
-        [
-            boxes.normalize(np.array(geometry.window, dtype=np.float64), geometry.prepared_shape)
-            for geometry in geometries
-        ]
-    )
+def windows_of(geometries, edges=False):
+    """Normalised windows [N, 4] of prepared images, where the image is without its padding.
+
+    `edges` says how, see `mrcnn.boxes.normalize`.
+    """
+    windows = (np.array(geometry.window, dtype=np.float64) for geometry in geometries)
+    shapes = (geometry.prepared_shape for geometry in geometries)
+    return np.stack([boxes.normalize(*each, edges) for each in zip(windows, shapes, strict=True)])

@@ -9,6 +9,7 @@ import numpy as np
 
 from mrcnn import checkpoints, imagenet, weights
 from mrcnn.batches import Batches, load_sample
+from mrcnn.c4 import C4Network
 from mrcnn.compiled import CompiledFunctions
 from mrcnn.config import Config, ConfigError
 from mrcnn.distribution import devices_scope
@@ -36,7 +37,7 @@ MASK_ROWS = (4, 16, 64)
 
 
 class MaskRCNN:
-    """Mask R-CNN with a ResNet-FPN backbone.
+    """Mask R-CNN with a ResNet, by FEATURES of the configuration with a feature pyramid or none.
 
     Args:
         mode: "training" or "inference".
@@ -73,7 +74,7 @@ class MaskRCNN:
     @staticmethod
     def make_network(config):
         """The network of this model."""
-        return MaskRCNNNetwork(config)
+        return C4Network(config) if config.FEATURES == "c4" else MaskRCNNNetwork(config)
 
     @staticmethod
     def file_groups(architecture):
@@ -279,7 +280,7 @@ class MaskRCNN:
             found = find(
                 {
                     "images": np.stack([image for image, _ in chunk]),
-                    "windows": windows_of(geometries),
+                    "windows": windows_of(geometries, self.network.edges),
                 }
             )
             detections += self.restore(found, geometries)
@@ -295,16 +296,15 @@ class MaskRCNN:
         """Outputs of a boxes model as a `Detections` per image, masks included.
 
         Args:
-            found: {"detections": [batch, D, 6], "pyramid": P2..P5}
+            found: {"detections": [batch, D, 6], "pyramid": P2..P5, or C4 in a list}
             geometries: of the prepared images, all of one shape.
         """
         detections = keras.ops.convert_to_numpy(found["detections"])
         masks = [None] * len(geometries)
         if self.network.mask_head is not None:
             masks = self._masks(detections, found["pyramid"], geometries[0].prepared_shape)
-        return [
-            restore_detections(*each) for each in zip(detections, masks, geometries, strict=True)
-        ]
+        rows = zip(detections, masks, geometries, strict=True)
+        return [restore_detections(*each, self.network.edges) for each in rows]
 
     def _masks(self, detections, pyramid, shape):
         """Masks of the rows that are no padding, or of a few more: the work grows with the rows."""

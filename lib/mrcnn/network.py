@@ -5,12 +5,14 @@ import numpy as np
 from keras import ops
 
 from mrcnn import boxes
-from mrcnn.anchors import feature_shape, pyramid_anchors
+from mrcnn.anchors import anchors_per_cell, feature_shape, level_sizes, pyramid_anchors
+from mrcnn.conventions import conventions_of
 from mrcnn.detections import DetectionSelection
 from mrcnn.fpn import FeaturePyramid
 from mrcnn.heads import BoxHead, MaskHead
 from mrcnn.proposals import Proposals
 from mrcnn.resnet import ResNet
+from mrcnn.roi_align import PyramidAverages, PyramidRoIAlign
 from mrcnn.roi_targets import RoiTargets
 from mrcnn.rpn import RegionProposalNetwork
 
@@ -28,17 +30,39 @@ class MaskRCNNNetwork:
 
     def __init__(self, config):
         self.config = config
-        self.backbone = ResNet(config.BACKBONE, config.TRAIN_BN, config.BACKBONE_WIDTH)
-        self.pyramid = FeaturePyramid(config.TOP_DOWN_PYRAMID_SIZE, self.pyramid_activation)
+        self.conventions = conventions_of(config)
+        self.edges = self.conventions.normalizes_edges  # see `mrcnn.boxes.normalize`
+        self.make_features()
         self.rpn = RegionProposalNetwork(
-            len(config.RPN_ANCHOR_RATIOS), config.RPN_ANCHOR_STRIDE, config.RPN_CHANNELS
+            anchors_per_cell(config),
+            config.RPN_ANCHOR_STRIDE,
+            config.RPN_CHANNELS,
+            self.conventions.logits_per_anchor,
         )
+        self.make_heads()
+
+    def make_features(self):
+        """Make the layers of `encode`."""
+        config = self.config
+        self.backbone = ResNet(
+            config.BACKBONE,
+            config.TRAIN_BN,
+            config.BACKBONE_WIDTH,
+            even_padding=self.conventions.pads_pool_evenly,
+        )
+        self.pyramid = FeaturePyramid(config.TOP_DOWN_PYRAMID_SIZE, self.pyramid_activation)
+
+    def make_heads(self):
+        """Make `box_head` and `mask_head`, which is None for boxes alone."""
+        config = self.config
+        align = PyramidAverages if self.conventions.averages_samples else PyramidRoIAlign
         self.box_head = BoxHead(
             config.NUM_CLASSES,
             self.head_classes,
             config.FPN_CLASSIF_FC_LAYERS_SIZE,
             config.POOL_SIZE,
             config.TRAIN_BN,
+            align,
         )
         self.mask_head = None
         if config.MODEL == "mrcnn":
@@ -47,6 +71,7 @@ class MaskRCNNNetwork:
                 config.MASK_POOL_SIZE,
                 config.MASK_HEAD_CHANNELS,
                 config.TRAIN_BN,
+                align,
             )
 
     @property
@@ -74,14 +99,18 @@ class MaskRCNNNetwork:
         Returns:
             the dict of `RegionProposalNetwork` with "rois": normalised [batch, limit, 4].
         """
+        config, conventions = self.config, self.conventions
         outputs = self.rpn(pyramid)
-        anchors = boxes.normalize(pyramid_anchors(self.config, image_shape), image_shape)
+        anchors = pyramid_anchors(config, image_shape)
         select = Proposals(
-            anchors,
+            boxes.normalize(anchors, image_shape, self.edges),
             limit,
-            self.config.PRE_NMS_LIMIT,
-            self.config.RPN_NMS_THRESHOLD,
-            self.config.RPN_BBOX_STD_DEV,
+            config.PRE_NMS_LIMIT,
+            config.RPN_NMS_THRESHOLD,
+            config.RPN_BBOX_STD_DEV,
+            conventions.log_limit,
+            boxes.least_side(image_shape, self.edges),
+            level_sizes(config, image_shape) if conventions.proposes_by_level else None,
             name="ROI",
         )
         return {**outputs, "rois": select([outputs["rpn_class"], outputs["rpn_bbox"]])}
@@ -106,6 +135,9 @@ class MaskRCNNNetwork:
             config.DETECTION_MIN_CONFIDENCE,
             config.DETECTION_NMS_THRESHOLD,
             config.BBOX_STD_DEV,
+            self.conventions.log_limit,
+            boxes.least_side(image_shape, self.edges),
+            self.conventions.detects_every_class,
             name="mrcnn_detection",
         )
         detections = select({**answers, "rois": proposed["rois"], "windows": windows})
@@ -152,16 +184,31 @@ class MaskRCNNNetwork:
             {
                 "rois": rois,
                 "gt_class_ids": truth["gt_class_ids"],
-                "gt_boxes": normalize_boxes(truth["gt_boxes"], image_shape),
+                "gt_boxes": self.normalize(truth["gt_boxes"], image_shape),
                 "gt_masks": truth["gt_masks"],
                 "priorities": truth["roi_priorities"],
             }
         )
-        outputs = {**targets, **self.box_head(targets["rois"], pyramid[:4], image_shape)}
+        answers = self.look(targets["rois"], sample.positive_slots, pyramid[:4], image_shape)
+        return {**targets, **answers}
+
+    def look(self, rois, positive_slots, pyramid, image_shape):
+        """What both heads answer: the dict of `BoxHead` and "mrcnn_mask_logits".
+
+        Args:
+            rois: normalised [batch, N, 4].
+            positive_slots: of how many of them, the first, to answer with a mask.
+            pyramid: [P2, ..., P5].
+        """
+        outputs = self.box_head(rois, pyramid, image_shape)
         if self.mask_head is not None:
-            positives = targets["rois"][:, : sample.positive_slots]
-            outputs["mrcnn_mask_logits"] = self.mask_head(positives, pyramid[:4], image_shape)
+            positives = rois[:, :positive_slots]
+            outputs["mrcnn_mask_logits"] = self.mask_head(positives, pyramid, image_shape)
         return outputs
+
+    def normalize(self, pixel_boxes, image_shape):
+        """`mrcnn.boxes.normalize` for tensors, by the conventions of this network."""
+        return normalize_boxes(pixel_boxes, image_shape, self.edges)
 
     def detection_inputs(self, image_shape):
         """Symbolic inputs of `detection_model`."""
@@ -243,13 +290,12 @@ class MaskRCNNNetwork:
         pyramid = self.features(inputs)
         proposed = self.propose(pyramid, image_shape, self.config.POST_NMS_ROIS_TRAINING)
         if not self.config.USE_RPN_ROIS:
-            proposed["rois"] = normalize_boxes(inputs["rois"], image_shape)
+            proposed["rois"] = self.normalize(inputs["rois"], image_shape)
         learned = self.learn(pyramid, proposed["rois"], inputs, image_shape)
         return {**proposed, **learned}
 
 
-def normalize_boxes(pixel_boxes, image_shape):
+def normalize_boxes(pixel_boxes, image_shape, edges=False):
     """`mrcnn.boxes.normalize` for tensors."""
-    height, width = image_shape[:2]
-    scale = np.array([height - 1, width - 1, height - 1, width - 1], dtype=np.float32)
-    return ops.divide(ops.subtract(pixel_boxes, np.array([0, 0, 1, 1], dtype=np.float32)), scale)
+    scale, shift = (np.float32(each) for each in boxes.scale_and_shift(image_shape, edges))
+    return ops.divide(ops.subtract(pixel_boxes, shift), scale)

@@ -27,28 +27,45 @@ class ResNet:
         architecture: "resnet18", "resnet34", "resnet50" or "resnet101".
         train_norm: whether batch statistics are updated while training.
         width: channels of stage 1; the other stages are as much narrower or wider than usual.
+        last_stage: 5, or 4 for a network without the last stage.
+        even_padding: max pooling is padded by a cell on every side; else as "same".
     """
 
-    def __init__(self, architecture, train_norm=False, width=USUAL_WIDTH):
+    def __init__(
+        self,
+        architecture,
+        train_norm=False,
+        width=USUAL_WIDTH,
+        last_stage=5,
+        even_padding=False,
+    ):
         self.pad = layers.ZeroPadding2D(3, name="conv1_pad")
         self.convolution = NormalizedConvolution(
             width, 7, "conv1", "bn_conv1", strides=2, train_norm=train_norm, name="conv1_norm"
         )
         self.activation = layers.Activation("relu", name="conv1_relu")
-        self.pool = layers.MaxPooling2D(3, strides=2, padding="same", name="pool1")
-        block = BasicBlock if architecture in ("resnet18", "resnet34") else Bottleneck
+        # Below the zeros of this padding lies nothing: it follows a rectification.
+        self.pool_pad = layers.ZeroPadding2D(1, name="pool1_pad") if even_padding else None
+        padding = "valid" if even_padding else "same"
+        self.pool = layers.MaxPooling2D(3, strides=2, padding=padding, name="pool1")
         self.stages = [
-            _stage(block, stage, usual * width // USUAL_WIDTH, blocks, train_norm)
-            for stage, usual, blocks in zip(range(2, 6), WIDTHS, BLOCKS[architecture], strict=True)
+            stage_blocks(architecture, stage, 2 if stage > 2 else 1, train_norm, width)
+            for stage in range(2, last_stage + 1)
         ]
 
+    @property
+    def channels(self):
+        """Channels of the last stage."""
+        return self.stages[-1][-1].channels
+
     def __call__(self, images):
-        """Feature maps [C1, ..., C5] with strides 4, 4, 8, 16, 32 pixels.
+        """Feature maps [C1, ..., C5] with strides 4, 4, 8, 16, 32 pixels; up to the last stage.
 
         Args:
             images: float [batch, height, width, 3], mean pixel subtracted, RGB.
         """
-        maps = [self.pool(self.activation(self.convolution(self.pad(images))))]
+        stem = self.activation(self.convolution(self.pad(images)))
+        maps = [self.pool(stem if self.pool_pad is None else self.pool_pad(stem))]
         for blocks in self.stages:
             features = maps[-1]
             for block in blocks:
@@ -61,6 +78,7 @@ class Bottleneck:
     """1x1 -> 3x3 -> 1x1 with a shortcut, which is a 1x1 convolution in the first block."""
 
     def __init__(self, name, width, stride, project, train_norm):
+        self.channels = 4 * width
         unit = _units(name, "branch", train_norm)
         self.reduce = unit("2a", width, 1, stride)
         self.reduce_relu = layers.Activation("relu", name=f"res{name}_branch2a_relu")
@@ -85,6 +103,7 @@ class BasicBlock:
     """
 
     def __init__(self, name, width, stride, project, train_norm):
+        self.channels = width
         unit = _units(name, "basic", train_norm)
         self.first = unit("1", width, 3, stride)
         self.first_relu = layers.Activation("relu", name=f"res{name}_basic1_relu")
@@ -117,14 +136,21 @@ def _units(block, branch, train_norm):
     return unit
 
 
-def _stage(block, stage, width, blocks, train_norm):
+def stage_blocks(architecture, stage, stride, train_norm=False, width=USUAL_WIDTH):
+    """The blocks of a stage (2..5), to be called one after another.
+
+    Args:
+        stride: of the first block.
+        architecture, train_norm, width: as of `ResNet`.
+    """
+    block = BasicBlock if architecture in ("resnet18", "resnet34") else Bottleneck
     return [
         block(
             name=f"{stage}{letter}",
-            width=width,
-            stride=2 if letter == "a" and stage > 2 else 1,
+            width=WIDTHS[stage - 2] * width // USUAL_WIDTH,
+            stride=stride if letter == "a" else 1,
             project=letter == "a",
             train_norm=train_norm,
         )
-        for letter in string.ascii_lowercase[:blocks]
+        for letter in string.ascii_lowercase[: BLOCKS[architecture][stage - 2]]
     ]

@@ -27,7 +27,7 @@ class Detections(dict):
         return len(self) > 0
 
 
-def restore_detections(detections, masks, geometry):
+def restore_detections(detections, masks, geometry, edges=False):
     """Detections of one prepared image in the pixels of the original: `Detections`.
 
     Rows from the first class 0 on are padding; boxes that have no area in the image are dropped.
@@ -37,10 +37,11 @@ def restore_detections(detections, masks, geometry):
         masks: probabilities [D or more, height, width, classes]; one class serves all. None:
             the model has no masks.
         geometry: `mrcnn.images.Geometry` of the prepared image.
+        edges: how boxes are normalised, see `mrcnn.boxes.normalize`.
     """
     padding = np.flatnonzero(detections[:, 4] == 0)
     count = padding[0] if len(padding) else len(detections)
-    rois = restore_boxes(detections[:count, :4], geometry)
+    rois = restore_boxes(detections[:count, :4], geometry, edges)
     class_ids = detections[:count, 4].astype(np.int32)
     kept = np.flatnonzero((rois[:, 2] > rois[:, 0]) & (rois[:, 3] > rois[:, 1]))
     found = Detections(
@@ -50,11 +51,12 @@ def restore_detections(detections, masks, geometry):
     return found
 
 
-def restore_boxes(boxes_normalized, geometry):
+def restore_boxes(boxes_normalized, geometry, edges=False):
     """Normalised boxes [N, 4] of the prepared image to whole pixels of the original: int32."""
-    window = boxes.normalize(np.asarray(geometry.window, dtype=np.float64), geometry.prepared_shape)
+    window = np.asarray(geometry.window, dtype=np.float64)
+    window = boxes.normalize(window, geometry.prepared_shape, edges)
     origin, side = window[[0, 1, 0, 1]], (window[2:] - window[:2])[[0, 1, 0, 1]]
-    return boxes.denormalize((boxes_normalized - origin) / side, geometry.original_shape)
+    return boxes.denormalize((boxes_normalized - origin) / side, geometry.original_shape, edges)
 
 
 def _restore_masks(found, masks, geometry):

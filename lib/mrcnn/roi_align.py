@@ -1,24 +1,32 @@
 """RoIAlign over the feature pyramid: every RoI is cut from the level that fits its size."""
 
 import keras
+import numpy as np
 from keras import layers, ops
 
 from mrcnn.crop_and_resize import crop_and_resize, crop_from_pixels
 
 CANONICAL_SIDE = 224.0  # pixels; a RoI of this size is pooled from P4 (arXiv 1612.03144, eq. 1)
 FINEST, COARSEST = 2, 5
+FLOOR_MARGIN = 1e-6  # keeps a RoI of just the canonical size from being rounded down
+SAMPLES = 2  # per side of a cell in `PyramidAverages`
 
 
-def roi_levels(rois_normalized, image_shape):
+def roi_levels(rois_normalized, image_shape, floor=False):
     """Pyramid level (2..5) of each RoI: int32 [...] from [..., (y1, x1, y2, x2)].
 
     Equation 1 of arXiv 1612.03144: 4 + log2(sqrt(height * width) / 224), rounded to even,
-    with the RoI measured in pixels of an image of `image_shape`.
+    with the RoI measured in pixels of an image of `image_shape`. With `floor`, rounded down, as
+    in the paper.
     """
     y1, x1, y2, x2 = (rois_normalized[..., column] for column in range(4))
     image_side = float(image_shape[0] * image_shape[1]) ** 0.5
     side = ops.sqrt(ops.maximum((y2 - y1) * (x2 - x1), 0))
-    level = 4 + ops.round(ops.log2(ops.maximum(side, 1e-12) / (CANONICAL_SIDE / image_side)))
+    quotient = ops.maximum(side, 1e-12) / (CANONICAL_SIDE / image_side)
+    if floor:
+        level = 4 + ops.floor(ops.log2(quotient + FLOOR_MARGIN))
+    else:
+        level = 4 + ops.round(ops.log2(quotient))
     # A box that is not a number, of weights that diverged, has a level nevertheless.
     level = ops.where(ops.isnan(level), FINEST, ops.clip(level, FINEST, COARSEST))
     return ops.cast(level, "int32")
@@ -43,10 +51,13 @@ class PyramidRoIAlign(layers.Layer):
         count, channels = rois.shape[1], pyramid[0].shape[-1]
         indices = ops.repeat(ops.arange(ops.shape(rois)[0], dtype="int32"), count)
         rois = ops.reshape(rois, (-1, 4))
-        levels = roi_levels(rois, self.image_shape) - FINEST
-        align = _align_by_kernel if keras.backend.backend() == "tensorflow" else align_by_gather
-        pooled = align(pyramid, rois, indices, levels, self.pool_size)
+        pooled = self._pool(pyramid, rois, indices)
         return ops.reshape(pooled, (-1, count, self.pool_size, self.pool_size, channels))
+
+    def _pool(self, pyramid, rois, indices):
+        """RoIs [M, 4] of batch entries [M]: [M, pool_size, pool_size, channels]."""
+        levels = roi_levels(rois, self.image_shape) - FINEST
+        return align(pyramid, rois, indices, levels, self.pool_size)
 
     def compute_output_shape(self, input_shape):
         rois, *pyramid = input_shape
@@ -58,6 +69,45 @@ class PyramidRoIAlign(layers.Layer):
             "pool_size": self.pool_size,
             "image_shape": self.image_shape,
         }
+
+
+@keras.saving.register_keras_serializable("mrcnn")
+class PyramidAverages(PyramidRoIAlign):
+    """RoIAlign as Detectron's: a cell is the mean of 2 x 2 samples inside of it.
+
+    RoIs are normalised by the edges of the image. One is at least a pixel of its level wide;
+    samples count as those of the nearest pixel within a pixel of the level, and as 0 beyond.
+    """
+
+    def _pool(self, pyramid, rois, indices):
+        levels = roi_levels(rois, self.image_shape, floor=True) - FINEST
+        # A copy of the last line behind it makes samples there those of the nearest pixel. On
+        # maps that are larger by this line, coordinates are fractions of all pixels.
+        pyramid = [
+            ops.pad(features, ((0, 0), (0, 1), (0, 1), (0, 0)), mode="symmetric")
+            for features in pyramid
+        ]
+        samples = SAMPLES * self.pool_size
+        pooled = align(pyramid, self._sampled(rois, levels), indices, levels, samples)
+        cells = (-1, self.pool_size, SAMPLES, self.pool_size, SAMPLES, pyramid[0].shape[-1])
+        return ops.mean(ops.reshape(pooled, cells), axis=(2, 4))
+
+    def _sampled(self, rois, levels):
+        """The boxes whose corners are the outermost samples of RoIs, [M, 4] both."""
+        height, width = self.image_shape
+        pixel = np.array([1 / height, 1 / width], dtype=np.float32)
+        first, last = rois[:, :2], rois[:, 2:] - pixel  # Detectron's last pixel is inside
+        strides = np.array([[4], [8], [16], [32]], dtype=np.float32) * pixel
+        side = ops.maximum(last - first, ops.take(ops.array(strides), levels, axis=0))
+        margin = side * (0.5 / (SAMPLES * self.pool_size))
+        return ops.concatenate([first + margin, first + side - margin], axis=-1)
+
+
+def align(pyramid, rois_normalized, indices, levels, pool_size):
+    """`align_by_gather` by the fastest way."""
+    if keras.backend.backend() == "tensorflow":
+        return _align_by_kernel(pyramid, rois_normalized, indices, levels, pool_size)
+    return align_by_gather(pyramid, rois_normalized, indices, levels, pool_size)
 
 
 def align_by_gather(pyramid, rois_normalized, indices, levels, pool_size):

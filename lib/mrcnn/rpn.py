@@ -9,12 +9,15 @@ class RegionProposalNetwork:
     """One small convolutional network, run over every pyramid level with the same weights.
 
     Args:
-        anchors_per_cell: number of anchor ratios.
+        anchors_per_cell: number of anchor ratios, times that of scales on a map.
         anchor_stride: cells between anchors.
         channels: of the shared convolution.
+        logits_per_anchor: 2, or 1 for a foreground logit alone, beside which the background's
+            is 0: the softmax over both is the sigmoid of the one.
     """
 
-    def __init__(self, anchors_per_cell, anchor_stride=1, channels=512):
+    def __init__(self, anchors_per_cell, anchor_stride=1, channels=512, logits_per_anchor=2):
+        self.logits_per_anchor = logits_per_anchor
         self.shared = FastConvolution(
             channels,
             3,
@@ -23,7 +26,7 @@ class RegionProposalNetwork:
             activation="relu",
             name="rpn_conv_shared",
         )
-        self.classes = layers.Conv2D(2 * anchors_per_cell, 1, name="rpn_class_raw")
+        self.classes = layers.Conv2D(logits_per_anchor * anchors_per_cell, 1, name="rpn_class_raw")
         self.deltas = layers.Conv2D(4 * anchors_per_cell, 1, name="rpn_bbox_pred")
         self.concatenate = {
             name: layers.Concatenate(axis=1, name=name) for name in ("rpn_class_logits", "rpn_bbox")
@@ -44,7 +47,7 @@ class RegionProposalNetwork:
         logits, deltas = [], []
         for features in pyramid:
             shared = self.shared(features)
-            logits.append(_rows(self.classes(shared), 2))
+            logits.append(self._both(_rows(self.classes(shared), self.logits_per_anchor)))
             deltas.append(_rows(self.deltas(shared), 4))
         logits = self.concatenate["rpn_class_logits"](logits)
         return {
@@ -52,6 +55,12 @@ class RegionProposalNetwork:
             "rpn_class": self.softmax(logits),
             "rpn_bbox": self.concatenate["rpn_bbox"](deltas),
         }
+
+    def _both(self, logits):
+        """Logits of background and foreground: [batch, anchors of the level, 2]."""
+        if self.logits_per_anchor == 2:
+            return logits
+        return ops.concatenate([ops.zeros_like(logits), logits], axis=-1)
 
 
 def _rows(features, columns):

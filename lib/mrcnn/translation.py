@@ -96,12 +96,17 @@ def to_theirs(tensors, table, path):
 
 def _require_anchor_logits(tensors, table, path):
     """Softmax over two logits an anchor and a sigmoid of one are different models."""
-    classes, deltas = (tensors.get(f"{name}/bias") for name in ("rpn_class_raw", "rpn_bbox_pred"))
-    if classes is None or deltas is None:
-        return
-    found = 4 * classes.size / max(deltas.size, 1)
-    if found != table.logits_per_anchor:
+    found = logits_per_anchor(tensors)
+    if found not in (None, table.logits_per_anchor):
         raise WeightsError(
             f"The weights for {path} have {found:g} class logits an anchor in the region proposal "
             f"network, and {table.program} has {table.logits_per_anchor}: they have no form there."
         )
+
+
+def logits_per_anchor(tensors):
+    """Class logits an anchor in tensors of ours; None without a region proposal network."""
+    classes, deltas = (tensors.get(f"{name}/bias") for name in ("rpn_class_raw", "rpn_bbox_pred"))
+    if classes is None or deltas is None:
+        return None
+    return 4 * classes.size / max(deltas.size, 1)

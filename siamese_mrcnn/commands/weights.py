@@ -70,6 +70,7 @@ def _inspect(arguments):
         ("sha256", file_fingerprint(arguments.file)),
         ("tensors", info.tensors),
         ("parameters", f"{info.parameters:,}"),
+        ("conventions", None if info.kind == "backbone" else info.conventions),
         ("pyramid channels", info.pyramid_channels),
         ("box head's size", info.hidden_size),
         ("classes", info.num_classes and f"{info.num_classes}, background included"),

@@ -21,6 +21,24 @@ class Small(Config):
     RPN_TRAIN_ANCHORS_PER_IMAGE = 64
 
 
+class SmallC4(Small):
+    FEATURES = "c4"
+    POOL_SIZE = 14
+    MASK_SHAPE = [14, 14]
+    BACKBONE = "resnet50"
+
+
+class SmallDetectronC4(SmallC4):
+    CONVENTIONS = "detectron"
+
+
+class SmallDetectron(Small):
+    CONVENTIONS = "detectron"
+
+
+KINDS = [Small, SmallC4, SmallDetectron, SmallDetectronC4]
+
+
 def slow_labels(anchors, objects, crowds):
     """The rule on the whole table of overlaps."""
     outside = np.ones(len(anchors), bool)
@@ -45,9 +63,10 @@ def random_boxes(rng, shape, count):
 
 @pytest.mark.parametrize("shape", [(256, 256), (128, 320), (512, 512)])
 @pytest.mark.parametrize("anchor_stride", [1, 2])
-def test_labels_against_the_whole_table(shape, anchor_stride):
+@pytest.mark.parametrize("kind", KINDS)
+def test_labels_against_the_whole_table(shape, anchor_stride, kind):
     rng = np.random.default_rng(0)
-    config = Small()
+    config = kind()
     config.RPN_ANCHOR_STRIDE = anchor_stride
     grid = anchor_grid(config, shape)
     for round_ in range(12):
@@ -80,10 +99,11 @@ def test_odd_boxes_against_the_whole_table(box):
     )
 
 
-def test_grid_has_the_anchors_of_the_pyramid():
-    grid = anchor_grid(Small(), (128, 320, 3))
+@pytest.mark.parametrize("kind", KINDS)
+def test_grid_has_the_anchors_of_the_pyramid(kind):
+    grid = anchor_grid(kind(), (128, 320, 3))
     np.testing.assert_array_equal(
-        grid.anchors.astype(np.float32), pyramid_anchors(Small(), (128, 320, 3))
+        grid.anchors.astype(np.float32), pyramid_anchors(kind(), (128, 320, 3))
     )
 
 

@@ -1,8 +1,16 @@
 import numpy as np
 import pytest
 
-from mrcnn.anchors import feature_shape, level_anchors, pyramid_anchors
+from mrcnn.anchors import feature_shape, level_anchors, level_sizes, pyramid_anchors
 from mrcnn.config import Config
+
+
+class C4Config(Config):
+    FEATURES = "c4"
+    BACKBONE = "resnet50"
+    POOL_SIZE = 14
+    MASK_SHAPE = [14, 14]
+    RPN_ANCHOR_RATIOS = [2, 1, 0.5]
 
 
 def slow_anchors(scale, ratios, shape, stride, anchor_stride):
@@ -70,3 +78,43 @@ def test_pyramid_is_shared_and_cannot_be_changed():
 
 def test_feature_shape_rounds_up():
     assert feature_shape((100, 64), 32) == (4, 2)
+
+
+def test_detectron_s_anchors_are_those_that_faster_r_cnn_published():
+    """The table of py-faster-rcnn's generate_anchors.py: x1, y1, x2, y2, both ends inside."""
+    published = [
+        [-84, -40, 99, 55],
+        [-176, -88, 191, 103],
+        [-360, -184, 375, 199],
+        [-56, -56, 71, 71],
+        [-120, -120, 135, 135],
+        [-248, -248, 263, 263],
+        [-36, -80, 51, 95],
+        [-80, -168, 95, 183],
+        [-168, -344, 183, 359],
+    ]
+    found = level_anchors((128, 256, 512), [2, 1, 0.5], (1, 1), 16, centered=True)
+    np.testing.assert_array_equal(found[:, [1, 0, 3, 2]] - [0, 0, 1, 1], published)
+
+
+def test_without_a_pyramid_all_scales_lie_on_one_map():
+    """In each cell the ratios, for each ratio the five scales."""
+    anchors = pyramid_anchors(C4Config(), (64, 128))
+    expected = np.stack(
+        [slow_anchors(scale, [2, 1, 0.5], (4, 8), 16, 1) for scale in (32, 64, 128, 256, 512)],
+        axis=1,
+    )
+    np.testing.assert_allclose(anchors, expected.reshape(-1, 4), atol=1e-4)
+
+
+@pytest.mark.parametrize("config", [Config, C4Config])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_sizes_of_levels(config, stride):
+    config = config()
+    config.RPN_ANCHOR_STRIDE = stride
+    sizes = level_sizes(config, (128, 192))
+    assert sum(sizes) == len(pyramid_anchors(config, (128, 192)))
+    cells = [(8, 12)] if config.FEATURES == "c4" else [(32, 48), (16, 24), (8, 12), (4, 6), (2, 3)]
+    each = 15 if config.FEATURES == "c4" else 3
+    expected = [each * -(-rows // stride) * -(-columns // stride) for rows, columns in cells]
+    assert sizes == expected

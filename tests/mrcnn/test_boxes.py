@@ -90,3 +90,24 @@ def test_overlaps_of_batches():
     a, b = random_boxes(rng, 12).reshape(3, 4, 4), random_boxes(rng, 15).reshape(3, 5, 4)
     expected = np.stack([boxes.overlaps(one, other) for one, other in zip(a, b, strict=True)])
     np.testing.assert_array_equal(boxes.overlaps(a, b), expected)
+
+
+def test_logarithms_are_limited():
+    deltas = np.array([[0, 0, 7, np.log(3)]])
+    found = boxes.decode_deltas(np.array([[0.0, 0, 2, 2]]), deltas, log_limit=np.log(5))
+    np.testing.assert_allclose(found, [[-4, -2, 6, 4]])
+
+
+def test_edges_are_the_other_way_to_normalize():
+    whole = np.array([[0, 0, 100, 200], [10, 20, 60, 180]])
+    found = boxes.normalize(whole, (100, 200), edges=True)
+    np.testing.assert_allclose(found, [[0, 0, 1, 1], [0.1, 0.1, 0.6, 0.9]], rtol=1e-6)
+    np.testing.assert_array_equal(boxes.denormalize(found, (100, 200), edges=True), whole)
+    assert boxes.least_side((100, 200), edges=True) == (0.01, 0.005)
+    assert boxes.least_side((100, 200)) == (0, 0)
+
+
+def test_clipped_boxes_keep_a_least_side():
+    beyond = np.array([[-5.0, 12, -3, 20], [2, 3, 4, 5], [9.8, -7, 11, -6]])
+    found = boxes.clip(beyond, np.array([0.0, 0, 10, 10]), least=(1, 2))
+    np.testing.assert_array_equal(found, [[0, 8, 1, 10], [2, 3, 4, 5], [9, 0, 10, 2]])

@@ -4,7 +4,7 @@ import pytest
 from keras import ops
 
 from greedy import greedy_suppression, padded
-from mrcnn import boxes
+from mrcnn import boxes, detections
 from mrcnn.detections import DetectionSelection, select_class
 from on_backend import compile_function
 
@@ -13,8 +13,9 @@ DEVIATIONS = np.array([0.1, 0.1, 0.2, 0.2], np.float32)
 WHOLE = np.array([0, 0, 1, 1], np.float32)
 
 
-def select(inputs, max_instances=5, min_confidence=0.5, threshold=0.4):
-    layer = DetectionSelection(max_instances, min_confidence, threshold, DEVIATIONS)
+def select(inputs, max_instances=5, min_confidence=0.5, threshold=0.4, **conventions):
+    settings = (max_instances, min_confidence, threshold, DEVIATIONS)
+    layer = DetectionSelection(*settings, **conventions)
     arrays = {name: ops.array(values, "float32") for name, values in inputs.items()}
     return ops.convert_to_numpy(compile_function(layer)(arrays))
 
@@ -44,17 +45,21 @@ def random_inputs(seed, batch=2, rois=50, classes=4, box_classes=4):
     }
 
 
-def slow_detections(inputs, image, max_instances, min_confidence, threshold):
+def slow_detections(
+    inputs, image, max_instances, min_confidence, threshold, every_class=False, **limits
+):
     """Detections of one image, RoI by RoI, class by class: [max_instances, 6]."""
     found = []
     for roi, probabilities, deltas in zip(
         *(inputs[name][image] for name in ("rois", "mrcnn_class", "mrcnn_bbox")), strict=True
     ):
-        class_id = int(probabilities.argmax())
-        chosen = deltas[class_id if len(deltas) > 1 else 0] * DEVIATIONS
-        box = boxes.clip(boxes.decode_deltas(roi, chosen), inputs["windows"][image])
-        if class_id > 0 and probabilities[class_id] >= min_confidence:
-            found.append([*box, class_id, probabilities[class_id]])
+        class_ids = range(len(probabilities)) if every_class else [int(probabilities.argmax())]
+        for class_id in class_ids:
+            chosen = deltas[class_id if len(deltas) > 1 else 0] * DEVIATIONS
+            box = boxes.decode_deltas(roi, chosen, log_limit=limits.get("log_limit"))
+            box = boxes.clip(box, inputs["windows"][image], least=limits.get("least", (0, 0)))
+            if class_id > 0 and probabilities[class_id] >= min_confidence:
+                found.append([*box, class_id, probabilities[class_id]])
     found = np.array(sorted(found, key=lambda row: -row[5]), np.float32).reshape(-1, 6)
     survivors = []
     for class_id in np.unique(found[:, 4]):
@@ -74,6 +79,27 @@ def test_against_a_loop(max_instances, min_confidence, threshold, box_classes):
     inputs = random_inputs(int(100 * threshold), box_classes=box_classes)
     expected = [slow_detections(inputs, number, *settings) for number in range(2)]
     np.testing.assert_allclose(select(inputs, *settings), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("box_classes", [1, 4])
+def test_every_class_of_a_roi_against_a_loop(box_classes):
+    conventions = {"every_class": True, "log_limit": 0.1, "least": (0.2, 0.1)}
+    inputs = random_inputs(0, box_classes=box_classes)
+    expected = [
+        slow_detections(inputs, number, 100, 0.05, 0.3, **conventions) for number in range(2)
+    ]
+    found = select(inputs, 100, 0.05, 0.3, **conventions)
+    likeliest = select(inputs, 100, 0.05, 0.3)
+    assert np.count_nonzero(found[..., 5]) > np.count_nonzero(likeliest[..., 5])
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_the_likeliest_pairs_of_a_roi_and_a_class_are_considered(monkeypatch):
+    monkeypatch.setattr(detections, "PAIRS", 3)
+    rois = [[0, 0, 0.2, 0.2], [0.4, 0, 0.6, 0.2]]
+    inputs = image(rois, [[0.1, 0.6, 0.3], [0.2, 0.35, 0.45]])
+    found = select(inputs, min_confidence=0.0, every_class=True)[0]
+    np.testing.assert_allclose(found[:, 4:], [[1, 0.6], [2, 0.45], [1, 0.35], [0, 0], [0, 0]])
 
 
 def test_background_and_unsure_rois_are_dropped():

@@ -84,3 +84,40 @@ def test_no_gradient_flows_through():
 def test_symbolic_shape():
     layer = Proposals(np.zeros((30, 4)), 7, 6000, 0.7, DEVIATIONS)
     assert layer([keras.Input((30, 2)), keras.Input((30, 4))]).shape == (None, 7, 4)
+
+
+def test_levels_are_limited_and_suppressed_apart():
+    """Two anchors of each level at most; the same box of another level stays."""
+    box, other = [0, 0, 0.5, 0.5], [0.5, 0.5, 1, 1]
+    anchors = np.array([box, other, box, [0, 0, 0.5, 0.48], other, box], np.float32)
+    layer = Proposals(anchors, 5, 2, 0.7, DEVIATIONS, level_sizes=[3, 3])
+    scores = [[0.3, 0.1, 0.2, 0.6, 0.5, 0.7]]  # 0.1, then 0.5 come third on their levels
+    found = compile_function(layer)([ops.array(probabilities(scores)), ops.zeros((1, 6, 4))])
+    expected = [[box, box, [0] * 4, [0] * 4, [0] * 4]]
+    np.testing.assert_allclose(ops.convert_to_numpy(found), expected)
+
+
+def test_levels_together_are_best_first_and_limited():
+    rng = np.random.default_rng(0)
+    corners = rng.uniform(0, 0.6, (60, 2))
+    anchors = np.hstack([corners, corners + rng.uniform(0.1, 0.4, (60, 2))]).astype(np.float32)
+    scores = rng.random((2, 60)).astype(np.float32)
+    layer = Proposals(anchors, 20, 25, 0.3, DEVIATIONS, level_sizes=[40, 15, 5])
+    found = compile_function(layer)([ops.array(probabilities(scores)), ops.zeros((2, 60, 4))])
+    for image in range(2):
+        rows = []
+        for start, end in ((0, 40), (40, 55), (55, 60)):
+            order = start + np.argsort(-scores[image, start:end], kind="stable")[:25]
+            rows += list(order[greedy_suppression(anchors[order], np.ones(len(order)), 0.3)])
+        rows = sorted(rows, key=lambda row: -scores[image, row])[:20]
+        expected = np.clip(anchors[rows], 0, 1)
+        found_here = ops.convert_to_numpy(found)[image]
+        np.testing.assert_allclose(found_here, padded(expected, 20), atol=1e-6)
+
+
+def test_boxes_beyond_the_image_keep_a_least_side():
+    # Both centres move four sides to the right, and only there is the rest of the box.
+    anchors = [[0.2, 0.2, 0.4, 0.4]]
+    layer = Proposals(np.array(anchors, np.float32), 1, 1, 0.7, DEVIATIONS, least=(0.01, 0.02))
+    found = layer([ops.array(probabilities([[1]])), ops.array([[[0, 50, 0, 0]]], "float32")])
+    np.testing.assert_allclose(found, [[[0.2, 0.98, 0.4, 1]]], atol=1e-6)

@@ -116,9 +116,22 @@ def test_stem_by_hand(model):
         np.testing.assert_allclose(maps[..., channel], maxima(map_), atol=1e-5)
 
 
-def maxima(map_):
-    """3x3 maxima of stride 2; an even side is padded by one cell at its end."""
-    padded = np.pad(map_, ((0, 1), (0, 1)))
+def test_evenly_padded_pooling_and_no_last_stage():
+    """As Detectron's: one cell on every side, and so other windows where a side is even."""
+    network = ResNet("resnet18", width=8, last_stage=4, even_padding=True)
+    images = np.random.default_rng(0).normal(size=(1, 96, 64, 3)).astype(np.float32)
+    maps = network(images)
+    shapes = [tuple(each.shape[1:]) for each in maps]
+    assert shapes == [(24, 16, 8), (24, 16, 8), (12, 8, 16), (6, 4, 32)]
+    assert network.channels == 32
+    stem = ops.convert_to_numpy(network.activation(network.convolution(network.pad(images))))
+    found = ops.convert_to_numpy(maps[0])[0, ..., 5]
+    np.testing.assert_allclose(found, maxima(stem[0, ..., 5], start=1))
+
+
+def maxima(map_, start=0):
+    """3x3 maxima of stride 2; an even side is padded by one cell at its end, and at its start."""
+    padded = np.pad(map_, ((start, 1), (start, 1)))
     return np.array(
         [
             [padded[y : y + 3, x : x + 3].max() for x in range(0, map_.shape[1], 2)]

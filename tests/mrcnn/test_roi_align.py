@@ -4,7 +4,8 @@ import pytest
 from keras import ops
 
 from crops import slow_crop
-from mrcnn.roi_align import PyramidRoIAlign, align_by_gather, roi_levels
+from detectron_program import roi_align
+from mrcnn.roi_align import PyramidAverages, PyramidRoIAlign, align_by_gather, roi_levels
 from on_backend import compile_function, gradient
 
 pytestmark = pytest.mark.backends
@@ -114,3 +115,47 @@ def test_symbolic_shape_and_configuration(pyramid):
     assert layer(inputs).shape == (None, 40, 7, 7, 3)
     again = PyramidRoIAlign.from_config(layer.get_config())
     assert (again.name, again.pool_size, again.image_shape) == ("align", 7, (64, 128))
+
+
+class TestAverages:
+    """RoIAlign as Detectron's, on levels whose sizes and strides fit an image."""
+
+    SHAPE = (256, 512)
+
+    def pooled(self, rois):
+        """Boxes (x1, y1, x2, y2), x2 and y2 inside: what the layer gives, and what it should."""
+        rng = np.random.default_rng(0)
+        sizes = [(1, 256 // stride, 512 // stride, 3) for stride in (4, 8, 16, 32)]
+        pyramid = [rng.normal(size=size).astype(np.float32) for size in sizes]
+        rois = np.array(rois, np.float64)
+        scale = np.array([256, 512, 256, 512])
+        ours = ((rois + np.array([0, 0, 1, 1]))[None, :, [1, 0, 3, 2]] / scale).astype(np.float32)
+        found = compile_function(PyramidAverages(3, self.SHAPE))([ours, *pyramid])
+        side = np.sqrt((rois[:, 2] - rois[:, 0] + 1) * (rois[:, 3] - rois[:, 1] + 1))
+        levels = np.clip(np.floor(4 + np.log2(side / 224 + 1e-6)), 2, 5).astype(int)
+        expected = [
+            roi_align(pyramid[level - 2][0].transpose(2, 0, 1), roi, 2.0**-level, 3, 2)
+            for level, roi in zip(levels, rois, strict=True)
+        ]
+        return ops.convert_to_numpy(found)[0], np.transpose(expected, (0, 2, 3, 1)), levels
+
+    def test_against_loops(self):
+        rng = np.random.default_rng(1)
+        corners = rng.uniform(0, [400, 200], (12, 2))
+        sides = rng.uniform(0, [512, 256] - corners - 1)
+        rois = np.hstack([corners, corners + sides])
+        odd = [[0, 0, 511, 255], [7, 7, 7, 7], [509, 253, 511, 255], [31, 15, 254, 238]]
+        found, expected, levels = self.pooled([*rois, *odd, [0, 5, 511, 120]])
+        assert set(levels) == {2, 3, 4}
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+
+    def test_a_level_begins_at_its_canonical_size(self):
+        """224 pixels belong to level 4, a pixel less to level 3, where others round to 4."""
+        _, _, levels = self.pooled([[0, 0, 223, 223], [0, 0, 222, 222]])
+        found = roi_levels(
+            ops.array([[0, 0, 224 / 256, 224 / 512], [0, 0, 223 / 256, 223 / 512]], "float32"),
+            self.SHAPE,
+            floor=True,
+        )
+        np.testing.assert_array_equal(ops.convert_to_numpy(found), levels)
+        np.testing.assert_array_equal(levels, [4, 3])

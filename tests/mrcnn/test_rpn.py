@@ -77,3 +77,16 @@ def test_one_row_for_each_anchor(anchor_stride):
         "rpn_class": (None, anchors, 2),
         "rpn_bbox": (None, anchors, 4),
     }
+
+
+def test_one_logit_an_anchor_is_a_sigmoid():
+    features = keras.Input((4, 6, 5))
+    model = keras.Model(features, RegionProposalNetwork(3, logits_per_anchor=1)([features]))
+    rng = np.random.default_rng(0)
+    for variable in model.weights:
+        variable.assign(rng.normal(0, 0.1, variable.shape))
+    maps = [rng.normal(size=(2, 4, 6, 5)).astype(np.float32)]
+    logits = slow_rows(model, maps, "rpn_class_raw", 1)
+    outputs = arrays(model(maps[0]))
+    np.testing.assert_allclose(outputs["rpn_class_logits"][..., 1:], logits, atol=1e-5)
+    np.testing.assert_allclose(outputs["rpn_class"][..., 1:], 1 / (1 + np.exp(-logits)), atol=1e-6)

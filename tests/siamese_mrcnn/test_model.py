@@ -217,6 +217,12 @@ def test_checkpoints_of_the_original_set_the_epoch(tmp_path):
         assert (model.epoch, model.log_dir) == (160, path.parent)
 
 
+@pytest.mark.parametrize("setting", [{"FEATURES": "c4"}, {"CONVENTIONS": "detectron"}])
+def test_there_is_one_pyramid_of_one_kind(setting):
+    with pytest.raises(ConfigError, match=r"FEATURES must be .* CONVENTIONS .*, but they are"):
+        type("Changed", (TinySiameseConfig,), setting)()
+
+
 def test_the_configuration_must_be_one_of_the_siamese_model(tmp_path):
     for nonsense in (mrcnn.config.Config(), TinySiameseConfig, tmp_path):
         with pytest.raises(ConfigError, match=r"subclass of siamese_mrcnn\.config\.Config"):

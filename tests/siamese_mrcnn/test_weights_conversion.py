@@ -5,9 +5,11 @@ import json
 import numpy as np
 import pytest
 
+from detectron_weights import model_blobs
 from foreign_weights import assert_same_bits, detectron_blobs, python_2_pickle, pytorch_blobs
 from mrcnn.config import Config
 from mrcnn.model import MaskRCNN
+from mrcnn.pickled_arrays import read_arrays
 from mrcnn.torch_files import read_state_dict, write_state_dict
 from mrcnn.weights import WeightsError, read_weights
 from siamese_mrcnn import cli
@@ -133,13 +135,23 @@ def test_a_siamese_model_has_no_form_elsewhere(tmp_path):
 
 
 def test_only_whole_models_of_ours_become_keras_files(tmp_path):
-    blobs = detectron_blobs("resnet50", False)
-    (tmp_path / "W.pkl").write_bytes(python_2_pickle(blobs))
     backbone = {n: a for n, a in pytorch_blobs("resnet50").items() if n.startswith("fpn.C")}
     write_state_dict(backbone, tmp_path / "W.pth")
-    for name in ("W.pkl", "W.pth"):
-        with pytest.raises(WeightsError, match=r"not those of a whole Mask R-CNN .* \.h5 file"):
-            convert(tmp_path / name, tmp_path / "W.weights.h5")
+    with pytest.raises(WeightsError, match=r"not those of a whole Mask R-CNN, .* \.h5 file"):
+        convert(tmp_path / "W.pth", tmp_path / "W.weights.h5")
     convert(tmp_path / "W.pth", tmp_path / "W.h5")
     assert len(read_weights(tmp_path / "W.h5")) == len(backbone)
     assert not (tmp_path / "W.weights.h5").exists()
+
+
+def test_a_model_of_detectron_becomes_a_keras_file_and_comes_back(tmp_path, capsys):
+    """Without a pyramid, so that the model is one on stage 4."""
+    blobs = model_blobs("resnet50", pyramid=False)
+    (tmp_path / "W.pkl").write_bytes(python_2_pickle(blobs))
+    assert run(tmp_path / "W.pkl", tmp_path / "W.weights.h5") == 0
+    assert cli.main(["weights", "inspect", str(tmp_path / "W.weights.h5")]) == 0
+    text = capsys.readouterr().out
+    assert "conventions       detectron" in text and "pyramid" not in text
+    convert(tmp_path / "W.weights.h5", tmp_path / "again.pkl")
+    again = read_arrays(tmp_path / "again.pkl")["blobs"]
+    assert_same_bits(again, blobs)
