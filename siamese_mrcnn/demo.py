@@ -82,8 +82,10 @@ def train(training, steps, weights_file):
         shutil.move(model.checkpoint, weights_file)
 
 
-def draw_results(model, testing, novel, folder, seed=0):
+def draw_results(model, testing, novel, folder, seed=0, filled=True):
     """Search test images for novel kinds and draw what is found, taken as they come.
+
+    `filled=False` draws the outlines of masks alone.
 
     Returns:
         paths of the two pictures.
@@ -97,8 +99,9 @@ def draw_results(model, testing, novel, folder, seed=0):
         [(image, reference, found) for _, image, reference, found, _ in rows],
         overview,
         titles=[name for name, *_ in rows],
+        filled=filled,
     )
-    draw_panels(rows[:PANELS], panels)
+    draw_panels(rows[:PANELS], panels, filled)
     return overview, panels
 
 

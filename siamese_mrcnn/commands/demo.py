@@ -15,6 +15,7 @@ def add_arguments(parser):
     parser.add_argument(
         "--steps", type=common.positive, default=320, metavar="N", help="of training (default: 320)"
     )
+    common.add_contour_argument(parser)
 
 
 def run(arguments):
@@ -35,6 +36,6 @@ def run(arguments):
     report, chance = demo.measure(model, testing, novel, out)
     print(summary(report))
     print(f"with the same boxes and masks at random places:\n{summary(chance)}")
-    overview, panels = demo.draw_results(model, testing, novel, out)
+    overview, panels = demo.draw_results(model, testing, novel, out, filled=not arguments.contour)
     print(f"4. Look at {panels} and {overview}")
     print(f"   All numbers: {out / 'evaluation' / 'report.md'}; weights: {weights}")
