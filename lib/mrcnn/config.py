@@ -8,6 +8,9 @@ import difflib
 
 import numpy as np
 
+# Settings that are whole numbers of at least 1.
+POSITIVE = ("GPU_COUNT", "IMAGES_PER_GPU", "SUBDIVISIONS", "NUM_CLASSES", "STEPS_PER_EPOCH")
+
 
 class ConfigError(ValueError):
     """A configuration that cannot work, with a sentence that says what to change."""
@@ -21,6 +24,7 @@ class Config:
     # --- hardware -----------------------------------------------------------------------------
     GPU_COUNT = 1
     IMAGES_PER_GPU = 2
+    SUBDIVISIONS = 1  # parts that a device trains on one after another, to save memory
 
     # --- network ------------------------------------------------------------------------------
     BACKBONE = "resnet101"  # or "resnet50", "resnet34", "resnet18"
@@ -116,10 +120,15 @@ class Config:
         _one_of("MODEL", self.MODEL, ("mrcnn", "frcnn"))
         _one_of("IMAGE_RESIZE_MODE", self.IMAGE_RESIZE_MODE, ("square", "none", "pad64", "crop"))
         self._validate_sizes()
-        for name in ("GPU_COUNT", "IMAGES_PER_GPU", "NUM_CLASSES", "STEPS_PER_EPOCH"):
+        for name in POSITIVE:
             value = getattr(self, name)
             if not isinstance(value, int | np.integer) or value < 1:
                 raise ConfigError(f"{name} must be a whole number of at least 1, but is {value!r}.")
+        if self.IMAGES_PER_GPU % self.SUBDIVISIONS:
+            raise ConfigError(
+                f"IMAGES_PER_GPU ({self.IMAGES_PER_GPU}) must be divisible by SUBDIVISIONS "
+                f"({self.SUBDIVISIONS}), the equal parts that a device trains on in turn."
+            )
         if not len(self.RPN_ANCHOR_SCALES) == len(self.BACKBONE_STRIDES) == 5:
             raise ConfigError(
                 "RPN_ANCHOR_SCALES and BACKBONE_STRIDES need one number for each of the five "

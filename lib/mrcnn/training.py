@@ -7,6 +7,7 @@ import keras
 
 from mrcnn import checkpoints
 from mrcnn.batches import FollowEpochs
+from mrcnn.config import ConfigError
 from mrcnn.layer_groups import set_trainable
 from mrcnn.logs import history_callbacks
 from mrcnn.normalization import NormalizedConvolution
@@ -45,11 +46,20 @@ def compile_stage(model, config, learning_rate, layers, train_bn=None):
         learning_rate: of the whole stage.
         layers: as `mrcnn.layer_groups.set_trainable`.
         train_bn: whether batch statistics are updated; TRAIN_BN if None.
+
+    Raises:
+        ConfigError: batch statistics, but of which batch? See SUBDIVISIONS.
     """
+    train_bn = config.TRAIN_BN if train_bn is None else train_bn
+    if train_bn and model.subdivisions > 1:
+        raise ConfigError(
+            f"A stage that updates batch statistics needs the whole batch in one piece, but "
+            f"SUBDIVISIONS is {model.subdivisions}. Set SUBDIVISIONS = 1, or train_bn=False."
+        )
     names = set_trainable(model, layers)
     for layer in model.layers:
         if isinstance(layer, NormalizedConvolution):
-            layer.train_norm = config.TRAIN_BN if train_bn is None else train_bn
+            layer.train_norm = train_bn
     logger.info("Training %d layers (%s) at learning rate %g.", len(names), layers, learning_rate)
     model.compile(
         optimizer=GloballyClippedSGD(

@@ -48,6 +48,13 @@ def add_arguments(parser):
         "--validation-steps", type=common.natural, metavar="N", help="0: no validation"
     )
     parser.add_argument("--batch-size", type=common.positive, metavar="N", help="images a device")
+    parser.add_argument(
+        "--subdivisions",
+        type=common.positive,
+        metavar="N",
+        help="parts that a device trains on one after another: the same step in less memory, in "
+        "about a third more time (default: 1)",
+    )
     parser.add_argument("--gpus", type=common.positive, metavar="N", help="devices (default: 1)")
     parser.add_argument("--seed", type=common.natural, metavar="N")
     add_watch_arguments(parser)
@@ -83,6 +90,7 @@ def run(arguments):
         arguments.config,
         GPU_COUNT=arguments.gpus,
         IMAGES_PER_GPU=arguments.batch_size,
+        SUBDIVISIONS=arguments.subdivisions,
         NUM_TARGETS=arguments.shots,
         STEPS_PER_EPOCH=arguments.steps,
         VALIDATION_STEPS=arguments.validation_steps,

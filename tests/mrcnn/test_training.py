@@ -284,8 +284,9 @@ def replicas(replica_program):
 
 
 @pytest.mark.backends
-def test_two_devices_train_as_one_does(replicas):
-    one, two = replicas["one"], replicas["two"]
+@pytest.mark.parametrize("run", ["two", "two_in_parts"])
+def test_two_devices_train_as_one_does(replicas, run):
+    one, two = replicas["one"], replicas[run]
     assert set(one) == set(two)
     # Sums in another order, over three steps; float32 on TensorFlow, see replica_steps.py
     tolerance = 2e-5 if keras.backend.backend() == "tensorflow" else 1e-6
@@ -300,7 +301,7 @@ def test_two_devices_train_as_one_does(replicas):
 def test_every_loss_and_the_clipping_took_part_in_that(replicas):
     for name in FIVE_LOSSES:
         assert replicas["one"][f"loss|{name}"][0] > 0.01, name
-    for run in ("one", "two"):
+    for run in ("one", "two", "two_in_parts"):
         np.testing.assert_allclose(replicas[run]["first_step"], 0.5, rtol=1e-4)
 
 
