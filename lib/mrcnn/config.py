@@ -78,6 +78,7 @@ class Config:
     # --- optimisation -------------------------------------------------------------------------
     STEPS_PER_EPOCH = 1000
     VALIDATION_STEPS = 50
+    SNAPSHOT_STEPS = 0  # steps between checkpoints within an epoch; 0: only at its end
     LEARNING_RATE = 0.001
     LEARNING_MOMENTUM = 0.9
     WEIGHT_DECAY = 0.0001
@@ -124,6 +125,11 @@ class Config:
             value = getattr(self, name)
             if not isinstance(value, int | np.integer) or value < 1:
                 raise ConfigError(f"{name} must be a whole number of at least 1, but is {value!r}.")
+        if not isinstance(self.SNAPSHOT_STEPS, int | np.integer) or self.SNAPSHOT_STEPS < 0:
+            raise ConfigError(
+                "SNAPSHOT_STEPS must be a whole number, 0 for no checkpoints within an epoch, but "
+                f"is {self.SNAPSHOT_STEPS!r}."
+            )
         if self.IMAGES_PER_GPU % self.SUBDIVISIONS:
             raise ConfigError(
                 f"IMAGES_PER_GPU ({self.IMAGES_PER_GPU}) must be divisible by SUBDIVISIONS "
