@@ -16,7 +16,7 @@ COMMANDS = {
     "download": "fetch COCO 2017 into a folder",
     "shapes": "draw the small data set that needs no download",
     "make-glyphs": "draw a one-shot benchmark of cluttered symbols, of any size",
-    "demo": "draw shapes, train on some of them, find others",
+    "demo": "find symbols that the trained model of the repository never saw",
 }
 INTERRUPTED = 130  # what shells report for Ctrl-C
 

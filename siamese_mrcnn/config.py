@@ -1,4 +1,4 @@
-"""Settings of Siamese Mask R-CNN: what differs from the core, and the paper's two sizes."""
+"""Settings of Siamese Mask R-CNN: what differs from the core, and the sizes it comes in."""
 
 import mrcnn.config
 from mrcnn.config import ConfigError
@@ -88,3 +88,69 @@ class LargeConfig(Config):
     TRAIN_ROIS_PER_IMAGE = 200
     MAX_GT_INSTANCES = 100
     DETECTION_MAX_INSTANCES = 100
+
+
+class GlyphConfig(Config):
+    """For drawn glyphs of 256 pixels (`siamese_mrcnn.glyphs`), trained from nothing on two cores.
+
+    The paper's network with a ResNet-18 of half the width, and narrower heads.
+    """
+
+    NAME = "glyphs"
+    IMAGES_PER_GPU = 8
+    BACKBONE = "resnet18"
+    BACKBONE_WIDTH = 32
+    TRAIN_BN = True  # there are no statistics to start from
+    OPTIMIZER = "adam"  # half as many steps as SGD needs from random weights
+    FPN_FEATUREMAPS = 64
+    RPN_CHANNELS = 96
+    FPN_CLASSIF_FC_LAYERS_SIZE = 256
+    MASK_HEAD_CHANNELS = 64
+
+    IMAGE_MIN_DIM = 256
+    IMAGE_MAX_DIM = 256
+    TARGET_MIN_DIM = 64
+    TARGET_MAX_DIM = 64
+    RPN_ANCHOR_SCALES = (20, 36, 64, 112, 180)  # most glyphs measure 16 to 110 pixels
+    PRE_NMS_LIMIT = 1000
+    POST_NMS_ROIS_TRAINING = 200
+    POST_NMS_ROIS_INFERENCE = 100
+    TRAIN_ROIS_PER_IMAGE = 32
+    MAX_GT_INSTANCES = 12  # as many as a scene has
+    DETECTION_MAX_INSTANCES = 20
+    DETECTION_NMS_THRESHOLD = 0.4
+
+    STEPS_PER_EPOCH = 500
+    VALIDATION_STEPS = 10
+    # Boxes and masks start from nothing too, so they weigh more than in the paper.
+    LOSS_WEIGHTS = {
+        "rpn_class_loss": 2.0,
+        "rpn_bbox_loss": 0.5,
+        "mrcnn_class_loss": 2.0,
+        "mrcnn_bbox_loss": 1.0,
+        "mrcnn_mask_loss": 2.0,
+    }
+
+
+class ShapesConfig(Config):
+    """For drawn shapes of 128 pixels (`siamese_mrcnn.shapes`): small enough to try things in."""
+
+    NAME = "shapes"
+    IMAGES_PER_GPU = 4
+    IMAGE_MIN_DIM = 128
+    IMAGE_MAX_DIM = 128
+    TARGET_MIN_DIM = 64
+    TARGET_MAX_DIM = 64
+    FPN_FEATUREMAPS = 64
+    FPN_CLASSIF_FC_LAYERS_SIZE = 128
+    RPN_ANCHOR_SCALES = (16, 24, 32, 48, 64)
+    POST_NMS_ROIS_TRAINING = 100
+    POST_NMS_ROIS_INFERENCE = 100
+    TRAIN_ROIS_PER_IMAGE = 24
+    MASK_POOL_SIZE = 7
+    MASK_SHAPE = [14, 14]
+    MAX_GT_INSTANCES = 6
+    DETECTION_MAX_INSTANCES = 10
+    DETECTION_MIN_CONFIDENCE = 0.5
+    DETECTION_NMS_THRESHOLD = 0.3
+    GRADIENT_CLIP_NORM = 1.0  # larger first steps from random weights leave dead units

@@ -72,7 +72,7 @@ def _config(experiment, split, size, gpus, is_trial):
     settings = {"NUM_TARGETS": max(EXPERIMENTS[experiment], 1)}
     settings |= trial.SETTINGS if is_trial else {"GPU_COUNT": gpus, "IMAGES_PER_GPU": BATCH // gpus}
     settings["NAME"] = _name(experiment, split, size, is_trial)
-    config = make_config("demo" if is_trial else size, **settings)
+    config = make_config("shapes" if is_trial else size, **settings)
     if experiment == "plain":
         return plain_config(config, 1 + (len(OUTLINES) if is_trial else COCO_CLASSES))
     return config

@@ -106,8 +106,8 @@ def to_markdown(report):
     ]
     return (
         f"# Evaluation, profile {report['profile']}\n\n{_description(report)}\n\n"
-        f"Percent; with several runs: mean ± 95 % interval.\n\n{_rows(head, metrics)}\n"
-        f"## AP by class\n\n{_rows(['class', *head[1:]], classes)}"
+        f"Percent; with several runs: mean ± 95 % interval.\n\n{markdown_table(head, metrics)}\n"
+        f"## AP by class\n\n{markdown_table(['class', *head[1:]], classes)}"
     )
 
 
@@ -119,6 +119,12 @@ def percent(summary):
     if len(summary["runs"]) > 1:
         text += f" ± {100 * summary['interval']:.1f}"
     return text
+
+
+def markdown_table(head, rows):
+    """Rows of texts below their head as a Markdown table, numbers to the right."""
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
 def _description(report):
@@ -135,11 +141,6 @@ def _description(report):
             + "\n".join(lines)
         )
     return text
-
-
-def _rows(head, rows):
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
 def _kinds(report):

@@ -1,4 +1,4 @@
-"""The paper's training schedules as data (section 4.3, and the original's code).
+"""Training schedules as data: the paper's (section 4.3, and the original's code) and for glyphs.
 
 An epoch has STEPS_PER_EPOCH batches; each stage starts with a momentum of zero.
 """
@@ -22,6 +22,13 @@ SCHEDULES = {
     "splits": (Stage(1, "heads", 0.02), Stage(120, "all", 0.02), Stage(160, "all", 0.002)),
     # the large model of all 80 classes
     "all-classes": (Stage(1, "heads", 0.02), Stage(240, "all", 0.02), Stage(320, "all", 0.002)),
+    # drawn glyphs from nothing; the end is trained with the batch statistics that detection uses,
+    # since those of queries and of references differ and only one average of both is kept
+    "glyphs": (
+        Stage(12, "all", 0.001, train_bn=True),
+        Stage(14, "all", 0.0003, train_bn=True),
+        Stage(15, "all", 0.0001, train_bn=False),
+    ),
 }
 
 

@@ -98,14 +98,15 @@ def save_optimizer(model, checkpoint, stage):
         checkpoint: path of its weights.
         stage: dict of strings and numbers that tells training stages apart.
     """
-    path, size = optimizer_path(checkpoint), hdf5_size(model.trainable_variables)
+    state = list(_state(model))
+    path, size = optimizer_path(checkpoint), hdf5_size([variable for _, variable in state])
     with atomic_path(path, size=size) as temporary, h5py.File(temporary, "w") as file:
         file.attrs.update(stage)
         file.attrs["iterations"] = int(weight_array(model.optimizer.iterations))
         # Those of the epoch's losses: an epoch that is broken off goes on with them.
         file.create_dataset(MEANS, data=[weight_array(each) for each in model.metrics_variables])
-        for name, momentum in _momentums(model):
-            file.create_dataset(name, data=weight_array(momentum))
+        for name, variable in state:
+            file.create_dataset(name, data=weight_array(variable))
 
 
 def saved_stage(checkpoint):
@@ -139,7 +140,7 @@ def restore_optimizer(model, checkpoint, stage):
             if {key: v for key, v in file.attrs.items() if key != "iterations"} != stage:
                 return False
             values = [
-                (momentum, _read_like(momentum, file[name])) for name, momentum in _momentums(model)
+                (variable, _read_like(variable, file[name])) for name, variable in _state(model)
             ]
             iterations = file.attrs["iterations"]
     except (OSError, KeyError, ValueError, RuntimeError) as error:
@@ -147,8 +148,8 @@ def restore_optimizer(model, checkpoint, stage):
             f"{path} does not hold the optimiser's state of this model ({error}). Delete it to "
             "continue with a fresh optimiser."
         ) from error
-    for momentum, value in values:
-        momentum.assign(value)
+    for variable, value in values:
+        variable.assign(value)
     model.optimizer.iterations.assign(iterations)
     return True
 
@@ -169,7 +170,11 @@ def _read_like(variable, dataset):
     return np.asarray(dataset)
 
 
-def _momentums(model):
+def _state(model):
+    """(name, variable) of everything that the optimiser keeps for each weight."""
     model.optimizer.build(model.trainable_variables)
-    names = map(weight_name, model.trainable_variables)
-    return zip(names, model.optimizer.momentums, strict=True)
+    names = [weight_name(variable) for variable in model.trainable_variables]
+    for kind, prefix in (("momentums", ""), ("velocities", "velocity/")):
+        if hasattr(model.optimizer, kind):
+            variables = getattr(model.optimizer, kind)
+            yield from zip([prefix + name for name in names], variables, strict=True)

@@ -80,7 +80,8 @@ class Config:
     VALIDATION_STEPS = 50
     SNAPSHOT_STEPS = 0  # steps between checkpoints within an epoch; 0: only at its end
     LEARNING_RATE = 0.001
-    LEARNING_MOMENTUM = 0.9
+    OPTIMIZER = "sgd"  # or "adam"; either clips the gradients' norm
+    LEARNING_MOMENTUM = 0.9  # for Adam that of the gradients (beta 1)
     WEIGHT_DECAY = 0.0001
     GRADIENT_CLIP_NORM = 5.0  # of all gradients together
     LOSS_WEIGHTS = {
@@ -118,6 +119,7 @@ class Config:
             ConfigError: with the setting, its value and what would be allowed.
         """
         _one_of("BACKBONE", self.BACKBONE, ("resnet18", "resnet34", "resnet50", "resnet101"))
+        _one_of("OPTIMIZER", self.OPTIMIZER, ("sgd", "adam"))
         _one_of("MODEL", self.MODEL, ("mrcnn", "frcnn"))
         _one_of("IMAGE_RESIZE_MODE", self.IMAGE_RESIZE_MODE, ("square", "none", "pad64", "crop"))
         self._validate_sizes()

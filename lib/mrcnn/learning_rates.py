@@ -70,25 +70,29 @@ def as_setting(value):
     return json.dumps(value._asdict()) if value.changes else value.base
 
 
-def for_optimizer(value):
-    """What a Keras optimizer takes: a number, or a schedule of its iterations."""
+def for_optimizer(value, first_step=0):
+    """What a Keras optimizer takes: a number, or a schedule of its iterations.
+
+    `first_step` is the global step at which its iterations begin to count.
+    """
     value = learning_rate(value)
-    return ChangingRate(value._asdict()) if value.changes else value.base
+    return ChangingRate(value._asdict(), first_step) if value.changes else value.base
 
 
 @keras.saving.register_keras_serializable("mrcnn")
 class ChangingRate(keras.optimizers.schedules.LearningRateSchedule):
-    """`LearningRate.at` for tensors; the optimizer's iterations must be the global step.
+    """`LearningRate.at` for the iterations of an optimizer.
 
     Args:
         fields: of the `LearningRate`, a dict.
+        first_step: the global step at which the iterations begin to count.
     """
 
-    def __init__(self, fields):
-        self.rate = learning_rate(LearningRate(**fields))
+    def __init__(self, fields, first_step=0):
+        self.rate, self.first_step = learning_rate(LearningRate(**fields)), first_step
 
     def __call__(self, step):
-        rate, step = self.rate, ops.cast(step, "float32")
+        rate, step = self.rate, ops.cast(step, "float32") + self.first_step
         drops = range(len(rate.drop_steps) + 1)
         levels = ops.array([rate.base * rate.drop_factor**n for n in drops], "float32")
         behind = ops.array(rate.drop_steps or (float("inf"),), "float32")
@@ -98,4 +102,4 @@ class ChangingRate(keras.optimizers.schedules.LearningRateSchedule):
         return ops.where(step < rate.warm_up_steps, level * warming, level)
 
     def get_config(self):
-        return {"fields": self.rate._asdict()}
+        return {"fields": self.rate._asdict(), "first_step": self.first_step}

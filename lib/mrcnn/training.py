@@ -12,8 +12,8 @@ from mrcnn.layer_groups import set_trainable
 from mrcnn.learning_rates import for_optimizer
 from mrcnn.logs import history_callbacks
 from mrcnn.normalization import NormalizedConvolution
-from mrcnn.optimizer import GloballyClippedSGD
-from mrcnn.weights import save_keras_weights
+from mrcnn.optimizer import make_optimizer
+from mrcnn.weights import save_keras_weights, weight_array
 
 logger = logging.getLogger(__name__)
 
@@ -89,11 +89,7 @@ def compile_stage(model, config, learning_rate, layers, train_bn=None):
             layer.train_norm = train_bn
     logger.info("Training %d layers (%s) at learning rate %s.", len(names), layers, learning_rate)
     model.compile(
-        optimizer=GloballyClippedSGD(
-            for_optimizer(learning_rate),
-            momentum=config.LEARNING_MOMENTUM,
-            global_clipnorm=config.GRADIENT_CLIP_NORM,
-        ),
+        optimizer=make_optimizer(config, for_optimizer(learning_rate)),
         # crop_and_resize has no XLA kernel in TensorFlow; JAX always compiles.
         jit_compile=keras.backend.backend() == "jax",
     )
@@ -123,9 +119,11 @@ def run_stage(model, config, batches, validation, log_dir, epochs, checkpoint, s
     continued = checkpoint is not None and checkpoints.restore_optimizer(model, checkpoint, stage)
     if continued:
         logger.info("Continuing with the optimiser's state of %s.", checkpoint)
-    else:  # learning rates depend on the step of the whole training
-        steps_before = batches.epoch * config.STEPS_PER_EPOCH + batches.skipped
-        model.optimizer.iterations.assign(steps_before)
+    _count_steps_from_the_beginning(
+        model.optimizer,
+        stage["learning_rate"],
+        batches.epoch * config.STEPS_PER_EPOCH + batches.skipped,
+    )
     Path(log_dir).mkdir(parents=True, exist_ok=True)
     name, history = config.NAME.lower(), keras.callbacks.History()
     try:
@@ -155,6 +153,13 @@ def run_stage(model, config, batches, validation, log_dir, epochs, checkpoint, s
         if batches.replaced:
             logger.warning("%d broken images were replaced in this stage.", batches.replaced)
     return history
+
+
+def _count_steps_from_the_beginning(optimizer, learning_rate, global_step):
+    """Let a rate that changes depend on the step of the whole training, not of this stage."""
+    rate = for_optimizer(learning_rate, global_step - int(weight_array(optimizer.iterations)))
+    if callable(rate):
+        optimizer.learning_rate = rate
 
 
 def _spans(batches, epochs):

@@ -1,7 +1,9 @@
 """What several commands share: the configuration, the model and kinds of arguments."""
 
 import argparse
+import ast
 import contextlib
+import difflib
 import importlib
 import logging
 import os
@@ -10,7 +12,8 @@ import sys
 CONFIGS = {
     "small": "siamese_mrcnn.config.SmallConfig",
     "large": "siamese_mrcnn.config.LargeConfig",
-    "demo": "siamese_mrcnn.demo.DemoConfig",
+    "glyphs": "siamese_mrcnn.config.GlyphConfig",
+    "shapes": "siamese_mrcnn.config.ShapesConfig",
 }
 
 
@@ -52,7 +55,16 @@ def add_config_argument(parser):
         "--config",
         choices=CONFIGS,
         default="small",
-        help="the paper's small or large model, or that of the demo (default: small)",
+        help="the paper's small or large model, or that of drawn glyphs or shapes (default: small)",
+    )
+    parser.add_argument(
+        "--set",
+        dest="settings",
+        type=assignment,
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change a number of the configuration, say COMPARISON=cosine; may be given again",
     )
 
 
@@ -84,15 +96,26 @@ def add_contour_argument(parser):
     )
 
 
-def make_config(name, **overrides):
-    """One of the paper's configurations, for one device unless `GPU_COUNT` says otherwise.
+def make_config(name, settings=(), **overrides):
+    """One of the configurations, for one device unless `GPU_COUNT` says otherwise.
 
-    Overrides whose value is None are left out.
+    Args:
+        name: a key of `CONFIGS`.
+        settings: (key, value) pairs from the command line, which win.
+        overrides: those whose value is None are left out.
+
+    Raises:
+        ValueError: the configuration has no such key.
     """
     module, _, class_name = CONFIGS[name].rpartition(".")
     base = getattr(importlib.import_module(module), class_name)
-    settings = {"GPU_COUNT": 1} | {key: v for key, v in overrides.items() if v is not None}
-    return type(base.__name__, (base,), settings)()
+    unknown = [key for key, _ in settings if not (key.isupper() and hasattr(base, key))]
+    if unknown:
+        near = difflib.get_close_matches(unknown[0], [key for key in dir(base) if key.isupper()])
+        hint = f" Did you mean {' or '.join(near)}?" if near else " lib/mrcnn/config.py has them."
+        raise ValueError(f"The configuration has no key {', '.join(unknown)}.{hint}")
+    chosen = {"GPU_COUNT": 1} | {key: v for key, v in overrides.items() if v is not None}
+    return type(base.__name__, (base,), chosen | dict(settings))()
 
 
 def detection_model(config, weights, logs):
@@ -125,6 +148,16 @@ def above_zero(text):
 def fraction(text):
     """A number from 0 to 1."""
     return _number(text, float, lambda value: 0 <= value <= 1, "a number from 0 to 1")
+
+
+def assignment(text):
+    """KEY=VALUE: the key, and the value as a Python literal, or as text if it is none."""
+    key, equals, value = text.partition("=")
+    if not (key and equals and value):
+        raise argparse.ArgumentTypeError(f"expected KEY=VALUE, got {text!r}")
+    with contextlib.suppress(ValueError, SyntaxError):
+        value = ast.literal_eval(value)
+    return key, value
 
 
 def box(text):

@@ -57,7 +57,10 @@ def run(arguments):
 
     crops = read_references(arguments.reference, arguments.box)
     config = common.make_config(
-        arguments.config, IMAGES_PER_GPU=1, DETECTION_MIN_CONFIDENCE=arguments.threshold
+        arguments.config,
+        arguments.settings,
+        IMAGES_PER_GPU=1,
+        DETECTION_MIN_CONFIDENCE=arguments.threshold,
     )
     model = common.detection_model(config, arguments.weights, arguments.logs)
     vectors = model.encode_references(np.stack([[prepare_reference(c, config) for c in crops]]))

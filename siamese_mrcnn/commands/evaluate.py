@@ -42,7 +42,9 @@ def run(arguments):
 
     dataset = CocoDataset.from_folder(arguments.data, "test")
     classes = common.choose_classes(arguments.classes, dataset, arguments.split)
-    config = common.make_config(arguments.config, IMAGES_PER_GPU=1, NUM_TARGETS=arguments.shots)
+    config = common.make_config(
+        arguments.config, arguments.settings, IMAGES_PER_GPU=1, NUM_TARGETS=arguments.shots
+    )
     model = common.detection_model(config, arguments.weights, arguments.logs)
     report = evaluate(
         model,

@@ -30,8 +30,8 @@ def add_arguments(parser):
     parser.add_argument(
         "--schedule",
         choices=tuple(SCHEDULES),
-        help="the paper's three stages (default, unless --epochs is given: all-classes for the "
-        "large model of all classes, else splits)",
+        help="stages of training (default, unless --epochs is given: glyphs with --config glyphs, "
+        "all-classes for the large model of all classes, else splits)",
     )
     parser.add_argument(
         "--layers", metavar="GROUP", help="heads, 3+, 4+, 5+, all or a regular expression"
@@ -48,20 +48,7 @@ def add_arguments(parser):
     parser.add_argument(
         "--validation-steps", type=common.natural, metavar="N", help="0: no validation"
     )
-    parser.add_argument(
-        "--snapshot",
-        type=common.positive,
-        metavar="N",
-        help="save after every N-th step of an epoch too, to go on from there if interrupted",
-    )
     parser.add_argument("--batch-size", type=common.positive, metavar="N", help="images a device")
-    parser.add_argument(
-        "--subdivisions",
-        type=common.positive,
-        metavar="N",
-        help="parts that a device trains on one after another: the same step in less memory, with "
-        "one more pass forward (default: 1)",
-    )
     parser.add_argument("--gpus", type=common.positive, metavar="N", help="devices (default: 1)")
     parser.add_argument("--seed", type=common.natural, metavar="N")
     add_watch_arguments(parser)
@@ -117,12 +104,11 @@ def run(arguments):
     training, validation = open_data(arguments.data, arguments.split)
     config = common.make_config(
         arguments.config,
+        arguments.settings,
         GPU_COUNT=arguments.gpus,
         IMAGES_PER_GPU=arguments.batch_size,
-        SUBDIVISIONS=arguments.subdivisions,
         NUM_TARGETS=arguments.shots,
         STEPS_PER_EPOCH=arguments.steps,
-        SNAPSHOT_STEPS=arguments.snapshot,
         VALIDATION_STEPS=arguments.validation_steps,
         SEED=arguments.seed,
     )
@@ -173,8 +159,7 @@ def choose_stages(arguments, before):
             there was none. What the arguments leave open goes on as it was.
     """
     if arguments.epochs is None:
-        long = arguments.config == "large" and arguments.split == "all"
-        return SCHEDULES[arguments.schedule or ("all-classes" if long else "splits")]
+        return SCHEDULES[arguments.schedule or usual_schedule(arguments)]
     usual_rate = RATE_FROM_RANDOM if arguments.weights == "none" else RATE
     layers = arguments.layers or before.get("layers", "all")
     return [Stage(arguments.epochs, layers, choose_rate(arguments, before, usual_rate))]
@@ -193,6 +178,13 @@ def choose_rate(arguments, before, usual_rate):
     rate = learning_rate(before.get("learning_rate", usual_rate))
     rate = learning_rate(rate._replace(**{key: v for key, v in given.items() if v is not None}))
     return rate if rate.changes else rate.base
+
+
+def usual_schedule(arguments):
+    """Name of the schedule for a configuration and split."""
+    if arguments.config == "glyphs":
+        return "glyphs"
+    return "all-classes" if (arguments.config, arguments.split) == ("large", "all") else "splits"
 
 
 def refuse_mixed_stages(arguments):

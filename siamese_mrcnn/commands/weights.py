@@ -8,7 +8,7 @@ FORMATS = ("original", "keras", "pytorch", "detectron")  # of `mrcnn.weight_form
 
 
 def add_arguments(parser):
-    actions = parser.add_subparsers(metavar="inspect|convert", required=True, dest="action")
+    actions = parser.add_subparsers(metavar="inspect|convert|halve", required=True, dest="action")
     shared = [common.shared_arguments()]
     inspect = actions.add_parser("inspect", help="say what a file holds", parents=shared)
     inspect.add_argument("file", metavar="FILE")
@@ -43,11 +43,16 @@ def add_arguments(parser):
     convert.add_argument(
         "--report", metavar="FILE", help="write what became of every tensor, as JSON"
     )
+    halve = actions.add_parser(
+        "halve", help="copy an HDF5 file with its kernels in float16", parents=shared
+    )
+    halve.add_argument("source", metavar="IN")
+    halve.add_argument("target", metavar="OUT")
 
 
 def run(arguments):
     common.load_backend(arguments)
-    {"inspect": _inspect, "convert": _convert}[arguments.action](arguments)
+    {"inspect": _inspect, "convert": _convert, "halve": _halve}[arguments.action](arguments)
 
 
 def _inspect(arguments):
@@ -102,3 +107,11 @@ def _convert(arguments):
     if arguments.report:
         formats = {"source_format": done.source_format, "target_format": done.target_format}
         write_report(done.report, arguments.report, target=target, **formats)
+
+
+def _halve(arguments):
+    from mrcnn.half_precision import halve
+
+    halve(arguments.source, arguments.target)
+    sizes = [Path(file).stat().st_size / 1e6 for file in (arguments.source, arguments.target)]
+    print(f"{arguments.target}: {sizes[1]:.1f} MB instead of {sizes[0]:.1f} MB")

@@ -20,7 +20,7 @@ from mrcnn.checkpoints import (
     save_optimizer,
     steps_after,
 )
-from mrcnn.optimizer import GloballyClippedSGD
+from mrcnn.optimizer import GloballyClippedAdam, GloballyClippedSGD
 from mrcnn.weights import WeightsError, weight_array
 
 pytestmark = pytest.mark.backends
@@ -154,7 +154,7 @@ def test_the_optimiser_lies_beside_its_checkpoint(tmp_path):
 # --- the optimiser's state ----------------------------------------------------------------------
 
 
-def make_model(units=2, momentum=0.9):
+def make_model(units=2, optimizer=None):
     model = keras.Sequential(
         [
             keras.Input((3,)),
@@ -163,7 +163,7 @@ def make_model(units=2, momentum=0.9):
             keras.layers.Dense(units, name="fc2"),
         ]
     )
-    model.compile(GloballyClippedSGD(0.02, momentum=momentum), loss="mse")
+    model.compile(optimizer or GloballyClippedSGD(0.02, momentum=0.9), loss="mse")
     return model
 
 
@@ -208,6 +208,19 @@ def test_the_means_of_the_losses_come_back_exactly(checkpoint, trained):
     )
     np.testing.assert_array_equal(found, expected)
     assert np.all(expected)
+
+
+def test_adam_goes_on_as_if_it_had_never_stopped(tmp_path):
+    one = train(make_model(optimizer=GloballyClippedAdam(0.02)), 3)
+    path = tmp_path / "small_0001.weights.h5"
+    save_optimizer(one, path, STAGE)
+    other = make_model(optimizer=GloballyClippedAdam(0.02))
+    other.set_weights(one.get_weights())
+    assert restore_optimizer(other, path, STAGE)
+    for model in (one, other):
+        train(model, 2)
+    for found, expected in zip(other.get_weights(), one.get_weights(), strict=True):
+        np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize(

@@ -36,11 +36,9 @@ def test_rates_by_hand(rate, expected):
     np.testing.assert_allclose(seen, expected, rtol=1e-6)
 
 
-def test_an_optimiser_follows_its_iterations():
+def test_an_optimiser_follows_the_global_step():
     weight = keras.Variable(np.zeros(1))
-    optimizer = GloballyClippedSGD(for_optimizer(GROWING), momentum=0.0)
-    optimizer.build([weight])
-    optimizer.iterations.assign(2)
+    optimizer = GloballyClippedSGD(for_optimizer(GROWING, first_step=2), momentum=0.0)
     moved = []
     for _ in range(5):
         before = weight_array(weight)
@@ -54,9 +52,9 @@ def test_what_is_saved_is_read_again():
     for rate in (GROWING, WAITING, OVERLAPPING):
         assert learning_rate(json.loads(json.dumps(as_setting(rate)))) == rate
     assert learning_rate(0.02) == LearningRate(0.02)
-    schedule = for_optimizer(GROWING)
+    schedule = for_optimizer(GROWING, 7)
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(schedule))
-    assert again.rate == GROWING
+    assert (again.rate, again.first_step) == (GROWING, 7)
 
 
 @pytest.mark.parametrize(

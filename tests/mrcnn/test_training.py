@@ -116,10 +116,13 @@ def test_a_resumed_training_stays_in_its_folder(run, resumed):
 
 def test_a_new_stage_counts_steps_from_the_very_beginning(tmp_path, monkeypatch):
     model, seen = tiny_model("training", tmp_path, STEPS_PER_EPOCH=7), []
-    model.epoch, trained = 5, model.keras_model
-    monkeypatch.setattr(trained, "fit", lambda *_, **__: seen.append(trained.optimizer.iterations))
-    model.train(BoxesDataset(), None, RATE, 6, "heads")
-    assert list(map(int, map(weight_array, seen))) == [35]
+    trained = model.keras_model
+    monkeypatch.setattr(trained, "fit", lambda *_, **__: seen.append(trained.optimizer))
+    for drop in (35, 36):
+        model.epoch = 5
+        model.train(BoxesDataset(), None, LearningRate(0.1, drop_steps=(drop,)), 6, "heads")
+    rates = [float(weight_array(optimizer.learning_rate)) for optimizer in seen]
+    np.testing.assert_allclose(rates, [0.01, 0.1], rtol=1e-6)
 
 
 def test_a_snapshot_of_the_first_epoch_goes_on_in_its_folder(tmp_path):

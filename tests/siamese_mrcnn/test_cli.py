@@ -1,5 +1,6 @@
 """The command line: what it accepts, and what it says when it cannot."""
 
+import argparse
 import subprocess
 import sys
 
@@ -86,6 +87,18 @@ def test_configuration():
     config = common.make_config("large", IMAGES_PER_GPU=2, NUM_TARGETS=5, SEED=None)
     assert (config.BATCH_SIZE, config.NAME, config.SEED) == (2, "large_coco", 0)
     assert config.TARGET_SHAPE == (5, 192, 192, 3)
+
+
+def test_single_settings():
+    texts = ("COMPARISON=cosine", "IMAGES_PER_GPU=3", "BBOX_STD_DEV=[1, 1, 2, 2]")
+    config = common.make_config("small", [*map(common.assignment, texts)], IMAGES_PER_GPU=2)
+    assert (config.COMPARISON, config.IMAGES_PER_GPU) == ("cosine", 3)
+    assert list(config.BBOX_STD_DEV) == [1, 1, 2, 2]
+    with pytest.raises(ValueError, match=r"no key COMPARISION\. Did you mean COMPARISON"):
+        common.make_config("small", [("COMPARISION", "cosine")])
+    for text in ("COMPARISON", "=cosine", "COMPARISON="):
+        with pytest.raises(argparse.ArgumentTypeError, match="expected KEY=VALUE"):
+            common.assignment(text)
 
 
 def test_shapes_command(tmp_path, capsys):

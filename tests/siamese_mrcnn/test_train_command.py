@@ -22,6 +22,7 @@ def test_stages():
     assert stages("--config", "large")[-1] == (160, "all", 0.002)
     assert stages("--config", "large", "--split", "all")[-1] == (320, "all", 0.002)
     assert stages("--schedule", "all-classes")[1] == (240, "all", 0.02)
+    assert stages("--config", "glyphs") == [(12, "all", 1e-3), (14, "all", 3e-4), (15, "all", 1e-4)]
     assert stages("--epochs", "3") == [(3, "all", 0.02)]
     assert stages("--epochs", "3", "--weights", "none") == [(3, "all", 0.002)]
     single = ("--epochs", "3", "--layers", "4+", "--learning-rate", "0.1")
@@ -53,27 +54,6 @@ def test_rates_that_change_within_a_stage():
         stages("--epochs", "3", "--drop-at", "9", "3")
 
 
-def test_settings_of_the_training(shapes_folder, monkeypatch):
-    made = []
-
-    class Model:
-        epoch, checkpoint = 0, None
-
-        def __init__(self, mode, model_dir, config):
-            made.append(config)
-
-        def load_weights(self, path, may_be_missing):
-            return "loaded"
-
-    monkeypatch.setattr("siamese_mrcnn.model.SiameseMaskRCNN", Model)
-    monkeypatch.setattr("siamese_mrcnn.schedules.run_schedule", lambda *_, **__: None)
-    arguments = ("--data", shapes_folder, "--config", "demo", "--weights", "w.h5")
-    assert call("train", *arguments) == 0
-    assert call("train", *arguments, "--snapshot", 400, "--subdivisions", 2) == 0
-    settings = [(config.SNAPSHOT_STEPS, config.SUBDIVISIONS) for config in made]
-    assert settings == [(0, 1), (400, 2)]
-
-
 def test_watching(shapes_folder, monkeypatch, capsys):
     trained, made = [], []
 
@@ -100,14 +80,14 @@ def test_watching(shapes_folder, monkeypatch, capsys):
         "siamese_mrcnn.schedules.run_schedule",
         lambda *_, custom_callbacks, **__: trained.append(custom_callbacks),
     )
-    arguments = ("--data", shapes_folder, "--config", "demo", "--weights", "w.h5")
+    arguments = ("--data", shapes_folder, "--config", "shapes", "--weights", "w.h5")
     assert call("train", *arguments) == 0
     assert trained == [[]] and not made
     assert call("train", *arguments, "--watch", 5, "--workers", 1) == 0
     assert call("train", *arguments, "--split", "all", "--watch", 2, "--watch-images", 1) == 0
     usual = {"every": 5, "limit": schedules.WATCHED_IMAGES, "workers": 1}
     few = {"every": 2, "limit": 1, "workers": 2}
-    assert made == [("demo", 20, [1, 5, 9], usual), ("demo", 20, list(range(1, 13)), few)]
+    assert made == [("shapes", 20, [1, 5, 9], usual), ("shapes", 20, list(range(1, 13)), few)]
     assert [type(each) for each in trained[1] + trained[2]] == [Noting, Noting]
     capsys.readouterr()
     text = refused(capsys, "train", *arguments, "--watch-images", 9)
@@ -141,7 +121,7 @@ def test_what_training_starts_from(capsys):
 
 def test_imagenet_weights_are_missing_with_a_sentence(shapes_folder, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)  # no checkpoints are here
-    text = refused(capsys, "train", "--data", shapes_folder, "--config", "demo", "--split", "1")
+    text = refused(capsys, "train", "--data", shapes_folder, "--config", "shapes", "--split", "1")
     assert "no weights checkpoints/imagenet_687.h5" in text
     assert f"put it into {tmp_path / 'checkpoints'}" in text
     assert not list(tmp_path.iterdir())

@@ -1,0 +1,62 @@
+"""The benchmark's table, by a detector that knows the truth, and the demo on random weights."""
+
+import pytest
+
+from command_line import call, refused
+from siamese_mrcnn.coco import CocoDataset
+from siamese_mrcnn.config import GlyphConfig
+from siamese_mrcnn.labelled_reports import load_reports
+from siamese_mrcnn.model import SiameseMaskRCNN
+from siamese_mrcnn.one_shot_benchmark import Row, run_benchmark
+from small import random_weights
+from stand_ins import TruthDetector
+
+
+def test_who_knows_the_truth_finds_all_unless_it_is_moved(shapes_folder, tmp_path):
+    testing = CocoDataset.from_folder(shapes_folder, "test")
+    reports = run_benchmark(
+        TruthDetector(testing), testing, 1, tmp_path, shots=(1,), progress=False
+    )
+    assert [row.title for row in reports] == [
+        "novel, 1-shot",
+        "seen, 1-shot",
+        "novel, 1-shot, at random",
+    ]
+    novel, seen, chance = reports.values()
+    assert {entry["name"] for entry in novel["classes"]}.isdisjoint(
+        entry["name"] for entry in seen["classes"]
+    )
+    for report in (novel, seen):
+        assert report["bbox"]["AP"]["mean"] == pytest.approx(1)
+    assert chance["bbox"]["AP50"]["mean"] < 0.5
+    table = (tmp_path / "benchmark.md").read_text()
+    assert "| classes | boxes AP | boxes AP50 | masks AP | masks AP50 |" in table
+    assert "| novel, 1-shot | 100.0 | 100.0 |" in table
+    labels = {(each.classes, each.shots, each.random_boxes) for each in load_reports(tmp_path)}
+    assert labels == {("novel", 1, False), ("seen", 1, False), ("novel", 1, True)}
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """Random weights of the glyphs' model."""
+    model = SiameseMaskRCNN("inference", ".", GlyphConfig())
+    random_weights(model.keras_model)
+    path = tmp_path_factory.mktemp("weights") / "glyphs.weights.h5"
+    model.save_weights(path)
+    return path
+
+
+def test_the_demo_measures_draws_and_trains(weights, tmp_path, capsys):
+    arguments = ("--weights", weights, "--scenes", 6, "--steps", 2, "--out", tmp_path)
+    assert call("demo", *arguments) == 0
+    text = capsys.readouterr().out
+    for row in (Row("novel", 1), Row("novel", 5), Row("seen", 1), Row("novel", 1, True)):
+        assert f"| {row.title} |" in text
+    assert "The loss went from" in text
+    for name in ("found", "best", "worst"):
+        assert (tmp_path / f"{name}.png").stat().st_size > 10_000
+
+
+def test_the_demo_says_where_its_weights_are(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert "checkpoints/glyphs_split1.weights.h5" in refused(capsys, "demo")
