@@ -55,13 +55,14 @@ def load_model(weights, folder):
     return model
 
 
-def draw_sheets(model, testing, benchmark, folder):
+def draw_sheets(model, testing, benchmark, folder, filled=True):
     """Contact sheets of novel categories: taken in turn, the best and the worst.
 
     Args:
         model, testing: what searched, and the data set that was searched.
         benchmark: folder of `one_shot_benchmark.run_benchmark`.
         folder: where to write.
+        filled: False draws the outlines of masks alone.
 
     Returns:
         paths of the pictures.
@@ -70,7 +71,7 @@ def draw_sheets(model, testing, benchmark, folder):
     paths = []
     for how, name in (("by_class", "found"), ("best", "best"), ("worst", "worst")):
         chosen = choose_queries(answers, how, PICTURES)
-        query_grid(chosen, COLUMNS, path=Path(folder) / name)
+        query_grid(chosen, COLUMNS, path=Path(folder) / name, filled=filled)
         paths.append(Path(folder) / f"{name}.png")
     return paths
 

@@ -59,6 +59,7 @@ def query_grid(
     show_masks=True,
     legend=True,
     path=None,
+    filled=True,
 ):
     """Draw one cell for each query, `columns` in a row, under the names of the classes.
 
@@ -72,6 +73,7 @@ def query_grid(
         show_masks: draw masks with their outlines, or boxes alone.
         legend: explain the lines below the grid.
         path: file to write without ending, as .png and .pdf; None writes nothing.
+        filled: False draws the outlines of masks alone.
 
     Returns:
         the figure.
@@ -84,7 +86,7 @@ def query_grid(
     axes = justified_axes([image.shape for image in images], columns, legend)
     drawn = set()
     for ax, answer, image in zip(axes, answers, images, strict=True):
-        drawn |= _draw(ax, answer, image, kind, min_score, show_missed, show_masks)
+        drawn |= _draw(ax, answer, image, kind, min_score, show_missed, show_masks, filled)
     figure = axes[0].figure
     if legend:
         _draw_legend(figure, drawn)
@@ -147,7 +149,7 @@ def boxes_of(shapes):
     return np.stack([y, x, y + height, x + width], axis=1)
 
 
-def _draw(ax, answer, image, kind, min_score, show_missed, show_masks):
+def _draw(ax, answer, image, kind, min_score, show_missed, show_masks, filled=True):
     """Draw a cell. Returns the kinds of lines in it."""
     judged = answer.judge(kind, min_score)
     missed = judged.missed if show_missed else ()
@@ -160,7 +162,7 @@ def _draw(ax, answer, image, kind, min_score, show_missed, show_masks):
     ]
     canvas = image
     for mask, its_kind in zip(masks, kinds, strict=True):
-        if mask is not None and its_kind in TINT:
+        if filled and mask is not None and its_kind in TINT:
             canvas = apply_mask(canvas, mask, COLORS[its_kind], TINT[its_kind])
     show_image(ax, canvas, answer.name)
     ax.add_patch(Rectangle((0, 0), image.shape[1], image.shape[0], **FRAME))

@@ -13,7 +13,7 @@ class Stage(NamedTuple):
 
     epochs: int  # number of the last epoch, counted from the very beginning
     layers: str  # see `mrcnn.layer_groups`
-    learning_rate: float
+    learning_rate: float  # or a `mrcnn.learning_rates.LearningRate`, which changes by the step
     train_bn: bool | None = None  # whether batch statistics are updated; None: TRAIN_BN
 
 

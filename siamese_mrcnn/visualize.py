@@ -16,7 +16,17 @@ FRAME_EDGE_COLOR = "0.35"  # around the frame, which white images would swallow
 PRINT_DPI = 200
 
 
-def draw_result(image, references, detections, path=None, ax=None, title="", name="", inset=True):
+def draw_result(
+    image,
+    references,
+    detections,
+    path=None,
+    ax=None,
+    title="",
+    name="",
+    inset=True,
+    filled=True,
+):
     """Draw what was found in an image, with the reference(s) in its emptiest corner.
 
     Args:
@@ -28,6 +38,7 @@ def draw_result(image, references, detections, path=None, ax=None, title="", nam
         title: text above the picture.
         name: what the reference shows, written before each score.
         inset: False leaves the reference away.
+        filled: False draws the outlines of masks alone.
 
     Returns:
         the figure drawn into.
@@ -44,6 +55,7 @@ def draw_result(image, references, detections, path=None, ax=None, title="", nam
         scores,
         title=title,
         ax=ax,
+        filled=filled,
     )
     if inset:
         draw_inset(ax, picture_of(references), boxes, image.shape)
@@ -52,13 +64,14 @@ def draw_result(image, references, detections, path=None, ax=None, title="", nam
     return ax.figure
 
 
-def draw_panels(rows, path=None):
+def draw_panels(rows, path=None, filled=True):
     """Tell results in panels, a row each: reference, image searched, what was found, the truth.
 
     Args:
         rows: (name, image, references, detections, truth) of each result; truth is a dict of
             `rois` and `masks` as in detections, or None in all rows.
         path: file to write, or None.
+        filled: False draws the outlines of masks alone.
 
     Returns:
         the figure.
@@ -76,17 +89,17 @@ def draw_panels(rows, path=None):
     ]
     axes = grid_axes(shapes, columns)
     for number, (picture, row) in enumerate(zip(pictures, rows, strict=True)):
-        _draw_row(axes[number * columns : (number + 1) * columns], picture, *row)
+        _draw_row(axes[number * columns : (number + 1) * columns], picture, *row, filled)
     if path is not None:
         axes[0].figure.savefig(path, dpi=150)
     return axes[0].figure
 
 
-def _draw_row(axes, picture, name, image, references, detections, truth):
+def _draw_row(axes, picture, name, image, references, detections, truth, filled):
     show_image(axes[0], picture, f"reference: {name}" if name else "reference")
     show_image(axes[1], image, "searched")
     title = f"found: {len(detections['rois'])}"
-    draw_result(image, references, detections, ax=axes[2], title=title, inset=False)
+    draw_result(image, references, detections, ax=axes[2], title=title, inset=False, filled=filled)
     if truth is not None:
         count = len(truth["rois"])
         display_instances(
@@ -98,11 +111,14 @@ def _draw_row(axes, picture, name, image, references, detections, truth):
             title=f"truth: {count}",
             ax=axes[3],
             captions=[""] * count,
+            filled=filled,
         )
 
 
-def result_grid(results, path=None, columns=4, titles=None):
+def result_grid(results, path=None, columns=4, titles=None, filled=True):
     """Draw several results, each an (image, references, detections), `columns` in a row.
+
+    `filled=False` draws the outlines of masks alone.
 
     Raises:
         ValueError: there is no result, or not one title for each.
@@ -113,7 +129,7 @@ def result_grid(results, path=None, columns=4, titles=None):
         raise ValueError(f"{len(results)} results need as many titles, but got {len(titles)}.")
     axes = grid_axes([image.shape for image, _, _ in results], columns)
     for ax, (image, references, detections), title in zip(axes, results, titles, strict=True):
-        draw_result(image, references, detections, ax=ax, title=title)
+        draw_result(image, references, detections, ax=ax, title=title, filled=filled)
     if path is not None:
         axes[0].figure.savefig(path, dpi=150)
     return axes[0].figure

@@ -205,7 +205,7 @@ class Batches(keras.utils.PyDataset):
         config: `Config`.
         steps: batches an epoch.
         seed: of everything that is drawn.
-        epoch: the one to begin with, when training is resumed.
+        epoch, skipped: where to begin when training is resumed, see `start_at`.
         augmentation: see `mrcnn.augmentation.augment`.
         shuffle: draw the order of images anew in each pass over them.
         repeat: the same batches in every epoch, so that validations compare.
@@ -230,27 +230,43 @@ class Batches(keras.utils.PyDataset):
         max_queue_size=8,
         sample_loader=load_sample,
         repeat=False,
+        skipped=0,
     ):
         super().__init__(workers=0)  # Keras' own queue stays out of it
         if not len(dataset.image_ids):
             raise ValueError("The data set has no images: there is nothing to make batches of.")
         if steps < 1:
             raise ValueError(f"An epoch needs at least one batch, but steps is {steps}.")
-        self.epoch = epoch
         self.replaced = 0  # broken images so far
         self._steps = steps
+        self.start_at(epoch, skipped)
         self._repeat = repeat
         self._is_running = self._is_complete = False
         maker = BatchMaker(dataset, config, steps, seed, augmentation, shuffle, sample_loader)
         self._batch = Prefetcher(maker, steps, workers, use_multiprocessing, max_queue_size)
 
+    def start_at(self, epoch, skipped=0):
+        """Go on with an epoch, without its first `skipped` batches until told otherwise.
+
+        Raises:
+            ValueError: none would be left.
+        """
+        if not 0 <= skipped < self._steps:
+            raise ValueError(
+                f"Training is to go on after {skipped} batches of an epoch, but an epoch has "
+                f"{self._steps} (STEPS_PER_EPOCH). Set it as it was, or start from a checkpoint "
+                "at the end of an epoch."
+            )
+        self.epoch, self.skipped = epoch, skipped
+
     def __len__(self):
-        return self._steps
+        return self._steps - self.skipped
 
     def __getitem__(self, index):
-        """Batch number `index` of the current epoch."""
-        if not 0 <= index < self._steps:
-            raise IndexError(f"There are {self._steps} batches an epoch, but not number {index}.")
+        """Batch number `index` of those that are left of the current epoch."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"There are {len(self)} batches an epoch, but not number {index}.")
+        index += self.skipped
         self._is_complete |= self._is_running and index == self._steps - 1
         batch, replaced = self._batch(self.epoch, index)
         self.replaced += replaced

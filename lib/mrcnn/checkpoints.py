@@ -9,28 +9,59 @@ import numpy as np
 from mrcnn.files import atomic_path, hdf5_size
 from mrcnn.weights import KERAS_SUFFIX, WeightsError, weight_array, weight_name
 
-PATTERN = re.compile(r"_(\d{4,})(?:\.weights)?\.h5$")
+PATTERN = re.compile(r"_(\d{4,})(?:_step(\d{6,}))?(?:\.weights)?\.h5$")
+MEANS = "means"
 OPTIMIZER_SUFFIX = ".optimizer.h5"
 
 
-def checkpoint_path(log_dir, name, epoch):
-    """Path of the checkpoint after so many epochs."""
-    return Path(log_dir) / f"{name}_{epoch:04d}{KERAS_SUFFIX}"
+def checkpoint_path(log_dir, name, epoch, step=0):
+    """Path of the checkpoint after so many epochs, and so many steps of the next one."""
+    within = f"_step{step:06d}" if step else ""
+    return Path(log_dir) / f"{name}_{epoch:04d}{within}{KERAS_SUFFIX}"
 
 
-def epoch_of(path):
-    """Epochs trained, from a checkpoint's name: "..._0012.weights.h5" or "..._0012.h5" is 12.
+def position_of(path):
+    """(epochs trained, steps of the next one), from a checkpoint's name.
 
+    "..._0012.weights.h5" or "..._0012.h5" is (12, 0), "..._0012_step000400.weights.h5" (12, 400).
     None if the name does not end so.
     """
     match = PATTERN.search(Path(path).name)
-    return int(match.group(1)) if match else None
+    return (int(match.group(1)), int(match.group(2) or 0)) if match else None
+
+
+def epoch_of(path):
+    """Epochs trained, from a checkpoint's name, see `position_of`; None if it does not tell."""
+    position = position_of(path)
+    return position[0] if position else None
+
+
+def steps_after(epoch, path):
+    """Steps that a checkpoint has behind it since the end of an epoch; 0 if it is no such one."""
+    position = None if path is None else position_of(path)
+    return position[1] if position and position[0] == epoch else 0
 
 
 def latest_checkpoint(log_dir):
-    """The checkpoint of the highest epoch in a folder, by name; None if there is none."""
-    paths = [path for path in Path(log_dir).glob("[!.]*.h5") if epoch_of(path) is not None]
-    return max(paths, key=lambda path: (epoch_of(path), path.name), default=None)
+    """The checkpoint that was trained longest in a folder, by name; None if there is none."""
+    paths = [path for path in Path(log_dir).glob("[!.]*.h5") if position_of(path) is not None]
+    return max(paths, key=lambda path: (position_of(path), path.name), default=None)
+
+
+def remove_outdated(log_dir, name, latest):
+    """Remove what no training goes on from: snapshots within epochs, and optimisers' states.
+
+    Args:
+        log_dir, name: as of `checkpoint_path`.
+        latest: path of the checkpoint that stays, with its optimiser.
+    """
+    optimizer = optimizer_path(latest)
+    for old in Path(log_dir).glob(f"{name}_*{OPTIMIZER_SUFFIX}"):
+        if old != optimizer:
+            old.unlink()
+    for old in Path(log_dir).glob(f"{name}_*_step*{KERAS_SUFFIX}"):
+        if old != Path(latest) and steps_after(epoch_of(old), old):
+            old.unlink()
 
 
 def find_last(model_dir, name):
@@ -72,6 +103,8 @@ def save_optimizer(model, checkpoint, stage):
     with atomic_path(path, size=size) as temporary, h5py.File(temporary, "w") as file:
         file.attrs.update(stage)
         file.attrs["iterations"] = int(weight_array(model.optimizer.iterations))
+        # Those of the epoch's losses: an epoch that is broken off goes on with them.
+        file.create_dataset(MEANS, data=[weight_array(each) for each in model.metrics_variables])
         for name, variable in state:
             file.create_dataset(name, data=weight_array(variable))
 
@@ -104,7 +137,7 @@ def restore_optimizer(model, checkpoint, stage):
     model.optimizer.build(model.trainable_variables)
     try:
         with h5py.File(path, "r") as file:
-            if any(file.attrs.get(key) != value for key, value in stage.items()):
+            if {key: v for key, v in file.attrs.items() if key != "iterations"} != stage:
                 return False
             values = [
                 (variable, _read_like(variable, file[name])) for name, variable in _state(model)
@@ -119,6 +152,14 @@ def restore_optimizer(model, checkpoint, stage):
         variable.assign(value)
     model.optimizer.iterations.assign(iterations)
     return True
+
+
+def restore_means(model, checkpoint):
+    """Let the losses' means in the logs go on as they were at a checkpoint within an epoch."""
+    with h5py.File(optimizer_path(checkpoint), "r") as file:
+        values = np.asarray(file[MEANS])
+    for variable, value in zip(model.metrics_variables, values, strict=True):
+        variable.assign(value)
 
 
 def _read_like(variable, dataset):

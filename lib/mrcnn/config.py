@@ -10,6 +10,9 @@ import numpy as np
 
 from mrcnn.conventions import CONVENTIONS
 
+# Settings that are whole numbers of at least 1.
+POSITIVE = ("GPU_COUNT", "IMAGES_PER_GPU", "SUBDIVISIONS", "NUM_CLASSES", "STEPS_PER_EPOCH")
+
 
 class ConfigError(ValueError):
     """A configuration that cannot work, with a sentence that says what to change."""
@@ -23,6 +26,7 @@ class Config:
     # --- hardware -----------------------------------------------------------------------------
     GPU_COUNT = 1
     IMAGES_PER_GPU = 2
+    SUBDIVISIONS = 1  # parts that a device trains on one after another, to save memory
 
     # --- network ------------------------------------------------------------------------------
     # What proposals and heads look at: "fpn", the feature pyramid; or "c4", stage 4 of the
@@ -81,6 +85,7 @@ class Config:
     # --- optimisation -------------------------------------------------------------------------
     STEPS_PER_EPOCH = 1000
     VALIDATION_STEPS = 50
+    SNAPSHOT_STEPS = 0  # steps between checkpoints within an epoch; 0: only at its end
     LEARNING_RATE = 0.001
     OPTIMIZER = "sgd"  # or "adam"; either clips the gradients' norm
     LEARNING_MOMENTUM = 0.9  # for Adam that of the gradients (beta 1)
@@ -128,10 +133,20 @@ class Config:
         _one_of("ROI_POOLING", self.ROI_POOLING, ("align", "max"))
         _one_of("IMAGE_RESIZE_MODE", self.IMAGE_RESIZE_MODE, ("square", "none", "pad64", "crop"))
         self._validate_sizes()
-        for name in ("GPU_COUNT", "IMAGES_PER_GPU", "NUM_CLASSES", "STEPS_PER_EPOCH"):
+        for name in POSITIVE:
             value = getattr(self, name)
             if not isinstance(value, int | np.integer) or value < 1:
                 raise ConfigError(f"{name} must be a whole number of at least 1, but is {value!r}.")
+        if not isinstance(self.SNAPSHOT_STEPS, int | np.integer) or self.SNAPSHOT_STEPS < 0:
+            raise ConfigError(
+                "SNAPSHOT_STEPS must be a whole number, 0 for no checkpoints within an epoch, but "
+                f"is {self.SNAPSHOT_STEPS!r}."
+            )
+        if self.IMAGES_PER_GPU % self.SUBDIVISIONS:
+            raise ConfigError(
+                f"IMAGES_PER_GPU ({self.IMAGES_PER_GPU}) must be divisible by SUBDIVISIONS "
+                f"({self.SUBDIVISIONS}), the equal parts that a device trains on in turn."
+            )
         if self.FEATURES == "c4":
             self._validate_c4()
         else:

@@ -14,6 +14,7 @@ from mrcnn.compiled import CompiledFunctions
 from mrcnn.config import Config, ConfigError
 from mrcnn.distribution import devices_scope
 from mrcnn.inputs import prepare_inputs, same_shape_chunks, windows_of
+from mrcnn.learning_rates import as_setting
 from mrcnn.network import MaskRCNNNetwork
 from mrcnn.original_layout import architecture_of, mask_rcnn_groups
 from mrcnn.results import restore_detections
@@ -160,7 +161,7 @@ class MaskRCNN:
         path = Path(path)
         self.checkpoint, self.epoch = path, checkpoints.epoch_of(path) or 0
         own_run = path.resolve().parent.parent == self.model_dir.resolve()
-        self.log_dir = path.parent if own_run and self.epoch else None
+        self.log_dir = path.parent if own_run and checkpoints.position_of(path) else None
 
     # --- training -------------------------------------------------------------------------------
 
@@ -178,13 +179,13 @@ class MaskRCNN:
     ):
         """Train up to an epoch; call it again with a higher one for the next stage.
 
-        Each epoch has STEPS_PER_EPOCH batches and leaves a checkpoint in `log_dir`. After
-        `load_latest_checkpoint`, training goes on with the following epoch, with the same
-        batches and the same optimiser as if it had never stopped.
+        Each epoch has STEPS_PER_EPOCH batches and leaves a checkpoint in `log_dir`, and one every
+        SNAPSHOT_STEPS within it. After `load_latest_checkpoint`, training goes on from there,
+        with the same batches and the same optimiser as if it had never stopped.
 
         Args:
             train_dataset, val_dataset: prepared `Dataset`; val_dataset may be None.
-            learning_rate: of this stage.
+            learning_rate: of this stage: a number or a `mrcnn.learning_rates.LearningRate`.
             epochs: number of the last epoch, counted from the very beginning.
             layers: "heads", "3+", "4+", "5+", "all", or a regular expression of layer names.
             augmentation: see `mrcnn.augmentation.augment`.
@@ -205,7 +206,7 @@ class MaskRCNN:
                 self.epoch,
             )
             return None
-        config = self.config
+        config, rate = self.config, as_setting(learning_rate)
         train_bn = config.TRAIN_BN if train_bn is None else train_bn
         with self._scope():
             history = run_stage(
@@ -216,11 +217,7 @@ class MaskRCNN:
                 self._run_folder(),
                 epochs,
                 self.checkpoint,
-                {
-                    "learning_rate": float(learning_rate),
-                    "layers": layers,
-                    "train_bn": bool(train_bn),
-                },
+                {"learning_rate": rate, "layers": layers, "train_bn": bool(train_bn)},
                 custom_callbacks or (),
             )
         self.epoch = epochs
@@ -235,6 +232,7 @@ class MaskRCNN:
             steps,
             seed=config.SEED,
             epoch=self.epoch,
+            skipped=checkpoints.steps_after(self.epoch, self.checkpoint),
             augmentation=augmentation,
             workers=workers,
             sample_loader=self.sample_loader,

@@ -5,6 +5,7 @@ from keras import ops
 
 from mrcnn import losses
 from mrcnn.distribution import first_over_replicas, replica_count, sum_over_replicas
+from mrcnn.subdivisions import STEPS, step_in_parts
 
 
 class TrainableModel(keras.Model):
@@ -22,6 +23,13 @@ class TrainableModel(keras.Model):
         inputs = network.training_inputs(image_shape)
         outputs = network.training_outputs(inputs, image_shape)
         super().__init__(inputs=inputs, outputs=outputs, **keywords)
+        self.subdivisions = network.config.SUBDIVISIONS
+        if self.subdivisions > 1 and keras.backend.backend() not in STEPS:
+            raise ValueError(
+                f"SUBDIVISIONS is {self.subdivisions}, but the {keras.backend.backend()} backend "
+                "trains in one piece here. Set SUBDIVISIONS = 1, or use the TensorFlow or JAX "
+                "backend."
+            )
         self.loss_weights = dict(network.config.LOSS_WEIGHTS)
         if network.mask_head is None:
             self.loss_weights.pop("mrcnn_mask_loss", None)
@@ -36,22 +44,54 @@ class TrainableModel(keras.Model):
         and so their gradients, add up to those of the whole batch.
         """
         del sample_weight, training
-        replicas = replica_count()
-        sums_and_counts = self.named_losses(x, y, y_pred)
-        counts = sum_over_replicas([count for _, count in sums_and_counts.values()])
-        total = losses.weight_decay_loss(self.trainable_variables, self.weight_decay) / replicas
-        for (name, (loss_sum, _)), count in zip(sums_and_counts.items(), counts, strict=True):
-            value = self.loss_weights[name] * loss_sum / ops.maximum(count, 1.0)
-            self.loss_means[name].update_state(value * replicas)
+        pairs = self.named_losses(y, y_pred, self.active_classes(x)).values()
+        sums = [each for each, _ in pairs]
+        counts = sum_over_replicas([count for _, count in pairs])
+        self.update_means(sums, counts)
+        return self.total_loss(sums, counts)
+
+    def train_step(self, *state_and_data):
+        """A step of `fit`: in one piece, or in SUBDIVISIONS parts."""
+        if self.subdivisions == 1:
+            return super().train_step(*state_and_data)
+        return step_in_parts(self, *state_and_data)
+
+    def total_loss(self, sums, counts, share=1):
+        """This device's part of the loss.
+
+        Args:
+            sums: of its images, for each loss that has a weight.
+            counts: to divide them by, of the images of all devices.
+            share: of the weight decay to be counted in.
+        """
+        decay = losses.weight_decay_loss(self.trainable_variables, self.weight_decay)
+        total = decay * share / replica_count()
+        for value in self._weighted(sums, counts).values():
             total = total + value
         return total
 
-    def named_losses(self, x, y, outputs):
-        """(sum, count) of each loss that has a weight, by name."""
+    def update_means(self, sums, counts):
+        """Count the losses of a batch in the means that the logs show."""
+        for name, value in self._weighted(sums, counts).items():
+            self.loss_means[name].update_state(value * replica_count())
+
+    def _weighted(self, sums, counts):
+        weighted = zip(self.loss_weights.items(), sums, counts, strict=True)
+        return {
+            name: weight * loss_sum / ops.maximum(count, 1.0)
+            for (name, weight), loss_sum, count in weighted
+        }
+
+    def active_classes(self, x):
+        """[num_classes] of 0 and 1 that the class loss looks at; None: at all."""
+        if not self.masks_inactive_classes:
+            return None
+        # As in the original, the first image speaks for all.
+        return first_over_replicas(x["image_metas"][0, 12:])
+
+    def named_losses(self, y, outputs, active=None):
+        """(sum, count) of each loss that has a weight, by name; `active` as `active_classes`."""
         classes = outputs["target_class_ids"]
-        active = None
-        if self.masks_inactive_classes:  # as in the original, the first image speaks for all
-            active = first_over_replicas(x["image_metas"][0, 12:])
         computed = {
             "rpn_class_loss": lambda: losses.rpn_class_loss(
                 y["rpn_match"], outputs["rpn_class_logits"]

@@ -83,6 +83,7 @@ def display_instances(
     show_bbox=True,
     colors=None,
     captions=None,
+    filled=True,
 ):
     """Draw instances over their image: tinted masks with outlines, boxes, captions.
 
@@ -99,6 +100,7 @@ def display_instances(
         show_mask, show_bbox: what to draw.
         colors: N tuples in 0..1; by default `random_colors`.
         captions: N texts in place of class name and score; None or "" writes nothing.
+        filled: False draws the outlines of masks alone.
 
     Returns:
         the figure drawn into.
@@ -115,7 +117,7 @@ def display_instances(
     ax = ax if ax is not None else new_axes(image.shape, figsize)
     shown = [index for index, (y1, x1, y2, x2) in enumerate(boxes) if y2 > y1 and x2 > x1]
     canvas = image
-    for index in shown if masks is not None else ():
+    for index in shown if masks is not None and filled else ():
         canvas = apply_mask(canvas, masks[:, :, index], colors[index])
     show_image(ax, canvas, title)
     for index in shown:

@@ -90,6 +90,12 @@ def add_weights_arguments(parser):
     )
 
 
+def add_contour_argument(parser):
+    parser.add_argument(
+        "--contour", action="store_true", help="draw the outlines of masks, and do not fill them"
+    )
+
+
 def make_config(name, settings=(), **overrides):
     """One of the configurations, for one device unless `GPU_COUNT` says otherwise.
 

@@ -23,6 +23,7 @@ def add_arguments(parser):
     parser.add_argument(
         "--steps", type=common.natural, default=30, metavar="N", help="of training (default: 30)"
     )
+    common.add_contour_argument(parser)
 
 
 def run(arguments):
@@ -40,7 +41,7 @@ def run(arguments):
     model = demo.load_model(weights, out)
     reports = run_benchmark(model, testing, demo.SPLIT, benchmark, runs=arguments.runs)
     print(f"In percent; novel categories were never trained on:\n\n{to_markdown(reports)}")
-    pictures = demo.draw_sheets(model, testing, benchmark, out)
+    pictures = demo.draw_sheets(model, testing, benchmark, out, not arguments.contour)
     if arguments.steps:
         print(f"3. Training {arguments.steps} steps from random weights", flush=True)
         losses = demo.train(training, arguments.steps, out)

@@ -44,6 +44,7 @@ def add_arguments(parser):
         metavar="SCORE",
         help="leave out what scores less (default: 0.7)",
     )
+    common.add_contour_argument(parser)
     common.add_config_argument(parser)
 
 
@@ -66,7 +67,7 @@ def run(arguments):
     failed = 0
     for path, target in zip(paths, output_names(paths, Path(arguments.out)), strict=True):
         try:
-            _search(model, vectors, path, target, crops, arguments.reference)
+            _search(model, vectors, path, target, crops, arguments)
         except (ValueError, OSError) as error:
             if len(paths) == 1:
                 raise
@@ -77,7 +78,7 @@ def run(arguments):
     return 1 if failed else 0
 
 
-def _search(model, vectors, path, target, crops, names):
+def _search(model, vectors, path, target, crops, arguments):
     from mrcnn.images import read_image
     from siamese_mrcnn.visualize import draw_result
 
@@ -85,8 +86,8 @@ def _search(model, vectors, path, target, crops, names):
     (found,) = model.detect_encoded(model.encode_queries([image]), vectors)
     target.parent.mkdir(parents=True, exist_ok=True)
     drawing = target.with_suffix(".png")
-    draw_result(image, crops, found, path=drawing)
-    _write_data(target.with_suffix(".json"), path, image.shape, names, found)
+    draw_result(image, crops, found, path=drawing, filled=not arguments.contour)
+    _write_data(target.with_suffix(".json"), path, image.shape, arguments.reference, found)
     print(f"{path}: {len(found['scores'])} found, see {drawing}")
 
 

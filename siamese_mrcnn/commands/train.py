@@ -43,6 +43,7 @@ def add_arguments(parser):
         help=f"of a single stage (default: that of the run to go on with, else {RATE}; "
         f"{RATE_FROM_RANDOM} from random weights)",
     )
+    add_rate_arguments(parser)
     parser.add_argument("--steps", type=common.positive, metavar="N", help="batches an epoch")
     parser.add_argument(
         "--validation-steps", type=common.natural, metavar="N", help="0: no validation"
@@ -52,6 +53,28 @@ def add_arguments(parser):
     parser.add_argument("--seed", type=common.natural, metavar="N")
     add_watch_arguments(parser)
     common.add_config_argument(parser)
+
+
+def add_rate_arguments(parser):
+    parser.add_argument(
+        "--warm-up",
+        type=common.natural,
+        metavar="STEPS",
+        help="of a single stage: steps, counted from the very beginning, in which the rate is "
+        "less, from a third of it on",
+    )
+    parser.add_argument(
+        "--warm-up-kind",
+        choices=("linear", "constant"),
+        help="the rate grows evenly (default), or is a third until warm-up ends",
+    )
+    parser.add_argument(
+        "--drop-at",
+        type=common.positive,
+        nargs="+",
+        metavar="STEP",
+        help="of a single stage: from each of these steps on, a tenth of the rate before",
+    )
 
 
 def add_watch_arguments(parser):
@@ -139,8 +162,22 @@ def choose_stages(arguments, before):
         return SCHEDULES[arguments.schedule or usual_schedule(arguments)]
     usual_rate = RATE_FROM_RANDOM if arguments.weights == "none" else RATE
     layers = arguments.layers or before.get("layers", "all")
-    learning_rate = arguments.learning_rate or before.get("learning_rate", usual_rate)
-    return [Stage(arguments.epochs, layers, learning_rate)]
+    return [Stage(arguments.epochs, layers, choose_rate(arguments, before, usual_rate))]
+
+
+def choose_rate(arguments, before, usual_rate):
+    """The learning rate of a single stage: a number, or a `LearningRate` where it changes."""
+    from mrcnn.learning_rates import learning_rate
+
+    given = {
+        "base": arguments.learning_rate,
+        "warm_up_steps": arguments.warm_up,
+        "warm_up": arguments.warm_up_kind,
+        "drop_steps": arguments.drop_at,
+    }
+    rate = learning_rate(before.get("learning_rate", usual_rate))
+    rate = learning_rate(rate._replace(**{key: v for key, v in given.items() if v is not None}))
+    return rate if rate.changes else rate.base
 
 
 def usual_schedule(arguments):
@@ -160,6 +197,9 @@ def refuse_mixed_stages(arguments):
         "--epochs": arguments.epochs,
         "--layers": arguments.layers,
         "--learning-rate": arguments.learning_rate,
+        "--warm-up": arguments.warm_up,
+        "--warm-up-kind": arguments.warm_up_kind,
+        "--drop-at": arguments.drop_at,
     }
     given = [name for name, value in single.items() if value is not None]
     if given and (arguments.schedule or arguments.epochs is None):

@@ -1,7 +1,8 @@
 """Three training steps on one device and on two; a program, since devices are per process.
 
-Saves losses, weights and momenta of each run, and the length of its first step. On TensorFlow a
-third run clips as Keras does: for each device on its own.
+Saves losses, weights and momenta of each run, and the length of its first step. On TensorFlow there
+are two more runs: in one, each of two devices trains on one image after the other; in the other, it
+clips as Keras does, for each device on its own.
 
 usage: python replica_steps.py FOLDER
 """
@@ -78,9 +79,9 @@ def keras_sgd():
     )
 
 
-def train(devices, folder, layers="all", make_optimizer=None):
+def train(devices, folder, layers="all", make_optimizer=None, parts=1):
     """Everything worth comparing, by name. Building and training enter the devices' scope anew."""
-    config, recorder = ReplicaConfig(), Recorder()
+    config, recorder = type("Parts", (ReplicaConfig,), {"SUBDIVISIONS": parts})(), Recorder()
     with devices_scope(devices), few_weights():
         model = fill(TrainableModel(SiameseNetwork(config), (128, 128)))
     with devices_scope(devices):
@@ -106,6 +107,7 @@ def main():
     folder = Path(sys.argv[1])
     runs = {"one": train(1, folder), "two": train(2, folder)}
     if keras.backend.backend() == "tensorflow":
+        runs["two_in_parts"] = train(2, folder, parts=2)
         runs["each_on_its_own"] = train(2, folder, "heads", keras_sgd)
     for run, found in runs.items():
         np.savez(folder / run, **{name.replace("/", "|"): each for name, each in found.items()})

@@ -165,6 +165,20 @@ def test_endless_failure_ends_with_the_last_reason():
         only_empty[0]
 
 
+def test_an_epoch_goes_on_after_the_batches_that_are_done():
+    whole = epochs(Batches(Rectangles(11), Small(), 3, workers=0), 2)
+    batches = Batches(Rectangles(11), Small(), 3, workers=2, epoch=1, skipped=1)
+    assert len(batches) == 2
+    assert equal(batches[0], whole[4]) and equal(batches[1], whole[5])
+    with pytest.raises(IndexError, match="There are 2 batches"):
+        batches[2]
+    batches.start_at(2)
+    assert (len(batches), batches.epoch) == (3, 2)
+    batches.close()
+    with pytest.raises(ValueError, match="after 3 batches of an epoch, but an epoch has 3"):
+        batches.start_at(1, 3)
+
+
 def test_impossible_requests():
     with pytest.raises(ValueError, match="no images"):
         Batches(Rectangles(0), Small(), 1)

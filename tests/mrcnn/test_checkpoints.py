@@ -13,8 +13,12 @@ from mrcnn.checkpoints import (
     find_last,
     latest_checkpoint,
     optimizer_path,
+    position_of,
+    remove_outdated,
+    restore_means,
     restore_optimizer,
     save_optimizer,
+    steps_after,
 )
 from mrcnn.optimizer import GloballyClippedAdam, GloballyClippedSGD
 from mrcnn.weights import WeightsError, weight_array
@@ -33,6 +37,7 @@ STAGE = {"learning_rate": 0.02, "layers": "all"}
         ("siamese_mrcnn_small_coco_0012.h5", 12),
         ("siamese_mrcnn_small_coco_0012.weights.h5", 12),
         ("shapes_12345.weights.h5", 12345),
+        ("shapes_0012_step000400.weights.h5", 12),
         ("mask_rcnn_coco.h5", None),
         ("imagenet_687.h5", None),
         ("imagenet_1k.h5", None),
@@ -50,6 +55,18 @@ def test_names_that_are_written_are_read(tmp_path):
     for epoch in (1, 160, 9999, 10000):
         assert epoch_of(checkpoint_path(tmp_path, "small_coco", epoch)) == epoch
     assert checkpoint_path(tmp_path, "a", 3) == tmp_path / "a_0003.weights.h5"
+
+
+def test_the_steps_of_a_snapshot_are_read_from_its_name(tmp_path):
+    for epoch, step in ((0, 1), (1, 400), (12, 1234567)):
+        path = checkpoint_path(tmp_path, "small_coco", epoch, step)
+        assert position_of(path) == (epoch, step)
+        assert steps_after(epoch, path) == step and steps_after(epoch + 1, path) == 0
+    assert path.name == "small_coco_0012_step1234567.weights.h5"
+    assert position_of("small_0012.h5") == (12, 0) and position_of("imagenet_687.h5") is None
+    assert steps_after(12, tmp_path / "small_0012.h5") == steps_after(0, "imagenet_687.h5") == 0
+    assert steps_after(0, None) == 0
+    assert optimizer_path(path).name == "small_coco_0012_step1234567.optimizer.h5"
 
 
 def make_files(folder, *names):
@@ -74,6 +91,22 @@ def test_the_latest_checkpoint_is_that_of_the_highest_epoch(tmp_path):
         "events.out",
     )
     assert latest_checkpoint(tmp_path).name == "small_0011.weights.h5"
+
+
+def test_a_snapshot_is_later_than_the_epoch_before_it(tmp_path):
+    make_files(tmp_path, "small_0011.weights.h5", "small_0010_step000900.weights.h5")
+    assert latest_checkpoint(tmp_path).name == "small_0011.weights.h5"
+    make_files(tmp_path, "small_0011_step000900.weights.h5", "small_0011_step001000.weights.h5")
+    assert latest_checkpoint(tmp_path).name == "small_0011_step001000.weights.h5"
+
+
+def test_only_what_training_goes_on_from_stays(tmp_path):
+    weights = ("small_0001.weights.h5", "small_0002.weights.h5", "other_0001_step0009.h5")
+    latest = ("small_0002_step000400.weights.h5", "small_0002_step000400.optimizer.h5")
+    outdated = ("small_0002_step000200.weights.h5", "small_0002_step000200.optimizer.h5")
+    make_files(tmp_path, *weights, *latest, *outdated, "small_0002.optimizer.h5")
+    remove_outdated(tmp_path, "small", tmp_path / latest[0])
+    assert {path.name for path in tmp_path.iterdir()} == {*weights, *latest}
 
 
 def test_epochs_are_compared_as_numbers(tmp_path):
@@ -167,6 +200,16 @@ def test_the_state_comes_back_exactly(checkpoint, trained):
     assert int(weight_array(model.optimizer.iterations)) == 3
 
 
+def test_the_means_of_the_losses_come_back_exactly(checkpoint, trained):
+    model = train(make_model(), 1)
+    restore_means(model, checkpoint)
+    found, expected = (
+        [weight_array(v) for v in each.metrics_variables] for each in (model, trained)
+    )
+    np.testing.assert_array_equal(found, expected)
+    assert np.all(expected)
+
+
 def test_adam_goes_on_as_if_it_had_never_stopped(tmp_path):
     one = train(make_model(optimizer=GloballyClippedAdam(0.02)), 3)
     path = tmp_path / "small_0001.weights.h5"
@@ -180,7 +223,15 @@ def test_adam_goes_on_as_if_it_had_never_stopped(tmp_path):
         np.testing.assert_array_equal(found, expected)
 
 
-@pytest.mark.parametrize("stage", [{**STAGE, "learning_rate": 0.002}, {**STAGE, "layers": "heads"}])
+@pytest.mark.parametrize(
+    "stage",
+    [
+        {**STAGE, "learning_rate": 0.002},
+        {**STAGE, "layers": "heads"},
+        {"learning_rate": 0.02},
+        {**STAGE, "train_bn": True},
+    ],
+)
 def test_another_stage_starts_without_momentum(checkpoint, stage):
     model = make_model()
     assert not restore_optimizer(model, checkpoint, stage)

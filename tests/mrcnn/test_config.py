@@ -68,7 +68,14 @@ def test_minimum_above_maximum_is_refused():
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("BACKBONE", "vgg"), ("IMAGE_RESIZE_MODE", "round"), ("MODEL", "yolo"), ("GPU_COUNT", 0)],
+    [
+        ("BACKBONE", "vgg"),
+        ("IMAGE_RESIZE_MODE", "round"),
+        ("MODEL", "yolo"),
+        ("GPU_COUNT", 0),
+        ("SUBDIVISIONS", 0),
+        ("SNAPSHOT_STEPS", -1),
+    ],
 )
 def test_impossible_values_are_named(name, value):
     config = type("Mine", (Config,), {name: value})

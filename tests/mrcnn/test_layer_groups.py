@@ -42,6 +42,7 @@ def trainable_layers(model):
         ("all", LAYERS),
         (r"res2a.*", {f"res2a_branch{branch}" for branch in ("1", "2a", "2b", "2c")}),
         (r"rpn_bbox_pred|mrcnn_mask", {"rpn_bbox_pred", "mrcnn_mask"}),
+        (r"(?!.*bn).*", {layer for layer in LAYERS if "bn" not in layer}),  # no gamma, no beta
         (r"fpn_p", None),  # part of a name is none
     ],
 )

@@ -4,8 +4,10 @@ import pytest
 from keras import ops
 
 from mrcnn import normalization
+from mrcnn.network import MaskRCNNNetwork
 from mrcnn.normalization import NormalizedConvolution
 from mrcnn.weights import named_variables, weight_array
+from tiny import TinyConfig, few_weights, fill, picture
 
 pytestmark = pytest.mark.backends
 # (input shape, filters, kernel size, strides, padding)
@@ -82,6 +84,22 @@ def test_output_and_gradients_are_those_of_the_layers_apart(case, side):
         np.testing.assert_allclose(found[name], values, atol=2e-5, rtol=1e-4, err_msg=name)
     for kind in ("conv/kernel", "conv/bias", "bn/gamma", "bn/beta"):
         assert np.abs(found[kind] - before[kind]).max() > 1e-3
+
+
+def test_a_network_answers_as_with_the_layers_apart(monkeypatch):
+    with few_weights():
+        network = MaskRCNNNetwork(TinyConfig())
+        model = fill(network.detection_model((128, 128)))
+    inputs = {"images": picture(128, 128)[None], "windows": np.array([[0, 0, 1, 1]], np.float32)}
+    folded = model(inputs)
+    monkeypatch.setattr(
+        NormalizedConvolution, "call", lambda layer, x: layer.norm(layer.convolution(x))
+    )
+    apart = model(inputs)
+    for name in ("rpn_class_logits", "rpn_class", "rpn_bbox"):  # before anything is sorted
+        found, expected = (ops.convert_to_numpy(each[name]) for each in (folded, apart))
+        assert expected.std() > 1e-3
+        np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 def test_frozen_statistics_stay_while_training():

@@ -10,8 +10,9 @@ import pytest
 from folders import events_of, history_lines
 from mrcnn import model as model_module
 from mrcnn.batches import Batches
-from mrcnn.checkpoints import optimizer_path
+from mrcnn.checkpoints import checkpoint_path, optimizer_path
 from mrcnn.dataset import Dataset, DatasetError
+from mrcnn.learning_rates import LearningRate
 from mrcnn.optimizer import GloballyClippedSGD
 from mrcnn.training import compile_stage
 from mrcnn.weights import layer_of, weight_array, weight_name
@@ -36,47 +37,61 @@ def replica_program(tmp_path_factory):
 
 
 class CopyFolder(keras.callbacks.Callback):
-    """Keeps a copy of the folder of a run as it is after the first epoch."""
+    """Keeps copies of the folder of a run as it is after the first epoch, and a step later."""
 
-    def __init__(self, model, target):
+    def __init__(self, model, targets):
         super().__init__()
-        self.run, self.target = model, target
+        self.run, self.after_epoch, self.within = model, *targets
 
     def on_epoch_end(self, epoch, logs=None):
         if epoch == 0:
-            shutil.copytree(self.run.log_dir, self.target / self.run.log_dir.name)
+            self._copy(self.after_epoch)
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.after_epoch.exists() and batch == 0:
+            self._copy(self.within)
+
+    def _copy(self, target):
+        shutil.copytree(self.run.log_dir, target / self.run.log_dir.name)
 
 
 # Without the pyramid: on a CPU, TensorFlow's gradient of RoIAlign loses an addition now and then.
 LAYERS = r"(mrcnn|rpn)_.*"
 
 
+RATE = LearningRate(0.004, warm_up_steps=2, drop_steps=(3,))
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """(model after two epochs in one go, its history, model_dir as it was after the first)."""
-    broken_off = tmp_path_factory.mktemp("broken_off")
-    model = tiny_model("training", tmp_path_factory.mktemp("runs"))
+    """(model after two epochs in one go, its history, model_dir as it was on the way)."""
+    folder = tmp_path_factory.mktemp("runs")
+    on_the_way = {"after an epoch": folder / "after", "within an epoch": folder / "within"}
+    model = tiny_model("training", folder / "whole", SNAPSHOT_STEPS=1)
     history = model.train(
         BoxesDataset(),
         BoxesDataset(3),
-        learning_rate=0.002,
+        learning_rate=RATE,
         epochs=2,
         layers=LAYERS,
-        custom_callbacks=[CopyFolder(model, broken_off)],
+        custom_callbacks=[CopyFolder(model, on_the_way.values())],
     )
-    return model, history, broken_off
+    return model, history, on_the_way
 
 
-@pytest.fixture(scope="module")
-def resumed(run):
-    """The model that went on from the copy after the first epoch, and its history."""
-    model = tiny_model("training", run[2])
+@pytest.fixture(scope="module", params=["after an epoch", "within an epoch"])
+def resumed(run, request):
+    """The model that went on from such a copy, its history, and its model_dir."""
+    folder = run[2][request.param]
+    model = tiny_model("training", folder)
     for variable in model.keras_model.weights:
         variable.assign(np.zeros(variable.shape, variable.dtype))
     model.load_latest_checkpoint()
+    within = "_step000001" if request.param == "within an epoch" else ""
+    assert model.checkpoint.name == f"tiny_0001{within}.weights.h5"
     assert model.epoch == 1
-    history = model.train(BoxesDataset(), BoxesDataset(3), 0.002, 2, LAYERS)
-    return model, history
+    history = model.train(BoxesDataset(), BoxesDataset(3), RATE, 2, LAYERS)
+    return model, history, folder
 
 
 def momenta_of(model):
@@ -95,8 +110,35 @@ def test_a_resumed_training_ends_where_an_unbroken_one_does(run, resumed):
 
 
 def test_a_resumed_training_stays_in_its_folder(run, resumed):
-    assert resumed[0].log_dir == run[2] / run[0].log_dir.name
+    assert resumed[0].log_dir == resumed[2] / run[0].log_dir.name
     assert [row["epoch"] for row in history_lines(resumed[0].log_dir)] == ["1", "2"]
+
+
+def test_a_new_stage_counts_steps_from_the_very_beginning(tmp_path, monkeypatch):
+    model, seen = tiny_model("training", tmp_path, STEPS_PER_EPOCH=7), []
+    trained = model.keras_model
+    monkeypatch.setattr(trained, "fit", lambda *_, **__: seen.append(trained.optimizer))
+    for drop in (35, 36):
+        model.epoch = 5
+        model.train(BoxesDataset(), None, LearningRate(0.1, drop_steps=(drop,)), 6, "heads")
+    rates = [float(weight_array(optimizer.learning_rate)) for optimizer in seen]
+    np.testing.assert_allclose(rates, [0.01, 0.1], rtol=1e-6)
+
+
+def test_a_snapshot_of_the_first_epoch_goes_on_in_its_folder(tmp_path):
+    model = tiny_model("training", tmp_path)
+    path = checkpoint_path(tmp_path / "tiny20240101T000000", "tiny", 0, 1)
+    model.save_weights(path)
+    model.load_latest_checkpoint()
+    assert (model.checkpoint, model.log_dir, model.epoch) == (path, path.parent, 0)
+
+
+def test_a_snapshot_needs_epochs_as_long_as_its_own(tmp_path):
+    model = tiny_model("training", tmp_path)
+    model.save_weights(checkpoint_path(tmp_path / "tiny20240101T000000", "tiny", 3, 2))
+    model.load_latest_checkpoint()
+    with pytest.raises(ValueError, match="after 2 batches of an epoch, but an epoch has 2"):
+        model.train(BoxesDataset(), None, RATE, 4, LAYERS)
 
 
 # --- what is left behind ------------------------------------------------------------------------
@@ -284,8 +326,11 @@ def replicas(replica_program):
 
 
 @pytest.mark.backends
-def test_two_devices_train_as_one_does(replicas):
-    one, two = replicas["one"], replicas["two"]
+@pytest.mark.parametrize("way", ["two", "two_in_parts"])
+def test_two_devices_train_as_one_does(replicas, way):
+    if way not in replicas:
+        pytest.skip("JAX runs one program on all devices; test_subdivisions has its parts")
+    one, two = replicas["one"], replicas[way]
     assert set(one) == set(two)
     # Sums in another order, over three steps; float32 on TensorFlow, see replica_steps.py
     tolerance = 2e-5 if keras.backend.backend() == "tensorflow" else 1e-6
@@ -300,7 +345,7 @@ def test_two_devices_train_as_one_does(replicas):
 def test_every_loss_and_the_clipping_took_part_in_that(replicas):
     for name in FIVE_LOSSES:
         assert replicas["one"][f"loss|{name}"][0] > 0.01, name
-    for run in ("one", "two"):
+    for run in {"one", "two", "two_in_parts"} & set(replicas):
         np.testing.assert_allclose(replicas[run]["first_step"], 0.5, rtol=1e-4)
 
 

@@ -57,6 +57,13 @@ def test_captions_and_shapes(scene):
     np.testing.assert_array_equal(figure.axes[0].images[0].get_array(), image)
 
 
+def test_outlines_alone_leave_every_pixel(scene):
+    image, boxes, masks, class_ids = scene
+    figure = visualize.display_instances(image, boxes, masks, class_ids, NAMES, filled=False)
+    np.testing.assert_array_equal(figure.axes[0].images[0].get_array(), image)
+    assert len(figure.axes[0].patches) == 4  # two boxes, two outlines
+
+
 def test_box_without_area_is_left_out(scene):
     image, boxes, masks, class_ids = scene
     boxes[0] = 0

@@ -92,6 +92,18 @@ def test_detect_writes_picture_and_data(finder, picture, tmp_path, capsys):
     assert capsys.readouterr().out.count("1 found") == 2
 
 
+@pytest.mark.parametrize(("arguments", "filled"), [((), True), (("--contour",), False)])
+def test_contours_alone_if_asked_for(finder, picture, tmp_path, monkeypatch, arguments, filled):
+    seen = []
+    monkeypatch.setattr(
+        "siamese_mrcnn.visualize.draw_result", lambda *_, filled, **__: seen.append(filled)
+    )
+    path = picture("a.jpg")
+    common_arguments = ("--reference", path, "--image", path, "--weights", "w.h5")
+    assert call("detect", *common_arguments, "--out", tmp_path / "out", *arguments) == 0
+    assert seen == [filled]
+
+
 def test_detect_cuts_references(finder, picture, tmp_path):
     reference = picture("thing.png")
     boxes = ("--box", "10,20,26,52", "--box", "0,0,40,60")

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from command_line import call, refused
+from mrcnn.learning_rates import LearningRate, as_setting
 from siamese_mrcnn import cli, schedules, watching
 from siamese_mrcnn.commands import train
 
@@ -36,6 +37,21 @@ def test_a_resumed_stage_goes_on_as_it_was():
     before = {"layers": "heads", "learning_rate": 0.004}
     assert stages("--epochs", "3", before=before) == [(3, "heads", 0.004)]
     assert stages("--epochs", "3", "--layers", "all", before=before) == [(3, "all", 0.004)]
+
+
+def test_rates_that_change_within_a_stage():
+    changing = ("--warm-up", "500", "--drop-at", "120000", "160000")
+    rate = LearningRate(0.1, warm_up_steps=500, drop_steps=(120000, 160000))
+    assert stages("--epochs", "3", "--learning-rate", "0.1", *changing) == [(3, "all", rate)]
+    constant = rate._replace(base=0.02, warm_up="constant")
+    assert stages("--epochs", "3", *changing, "--warm-up-kind", "constant")[0][2] == constant
+    with pytest.raises(ValueError, match="--warm-up and --drop-at cannot be combined"):
+        stages(*changing)
+    before = {"layers": "heads", "learning_rate": as_setting(rate)}
+    assert stages("--epochs", "3", before=before) == [(3, "heads", rate)]
+    assert stages("--epochs", "3", "--drop-at", "9", before=before)[0][2].drop_steps == (9,)
+    with pytest.raises(ValueError, match="such numbers in order"):
+        stages("--epochs", "3", "--drop-at", "9", "3")
 
 
 def test_watching(shapes_folder, monkeypatch, capsys):

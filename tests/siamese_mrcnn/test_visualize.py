@@ -45,6 +45,21 @@ def test_inset_takes_the_emptiest_corner(image):
     assert left < 70 and top > 50
 
 
+def test_outlines_alone_are_drawn_where_asked_for(image):
+    detections = found((10, 10, 40, 40))
+    row = ("cat", image, padded(9, 9), detections, detections)
+    for filled in (True, False):
+        drawn = [
+            visualize.draw_result(image, padded(9, 9), detections, filled=filled).axes[0],
+            visualize.result_grid([(image, padded(9, 9), detections)], filled=filled).axes[0],
+            *visualize.draw_panels([row], filled=filled).axes[2:],
+        ]
+        assert len(drawn) == 4
+        for ax in drawn:
+            pixels = np.asarray(ax.images[0].get_array())
+            assert (pixels == image).all() == (not filled)
+
+
 def test_inset_keeps_the_picture_in_place(image):
     ax = visualize.draw_result(image, padded(20, 20), found((10, 10, 30, 30))).axes[0]
     assert ax.get_xlim() == (0, 140) and ax.get_ylim() == (100, 0)
