@@ -8,6 +8,13 @@ import difflib
 
 import numpy as np
 
+# Settings of Matterport's that are not offered: the only value that they may have, what to do.
+FIXED_SETTINGS = {
+    "COMPUTE_BACKBONE_SHAPE": (None, "Backbones other than ResNets are not offered."),
+    "IMAGE_CHANNEL_COUNT": (3, "Make images of three channels in load_image()."),
+    "IMAGE_PADDING": (True, 'Set IMAGE_RESIZE_MODE to "none" in place of it.'),
+}
+
 
 class ConfigError(ValueError):
     """A configuration that cannot work, with a sentence that says what to change."""
@@ -116,6 +123,10 @@ class Config:
         _one_of("MODEL", self.MODEL, ("mrcnn", "frcnn"))
         _one_of("IMAGE_RESIZE_MODE", self.IMAGE_RESIZE_MODE, ("square", "none", "pad64", "crop"))
         self._validate_sizes()
+        for name, (allowed, instead) in FIXED_SETTINGS.items():
+            value = getattr(self, name, allowed)
+            if value != allowed:
+                raise ConfigError(f"{name} can only be {allowed!r}, but is {value!r}. {instead}")
         for name in ("GPU_COUNT", "IMAGES_PER_GPU", "NUM_CLASSES", "STEPS_PER_EPOCH"):
             value = getattr(self, name)
             if not isinstance(value, int | np.integer) or value < 1:
