@@ -113,6 +113,14 @@ class Config:
         _refuse_near_miss(name, _known_names(type(self).__mro__) | set(vars(self)))
         super().__setattr__(name, value)
 
+    def __getattr__(self, name):
+        if name == "BACKBONE_SHAPES":
+            raise AttributeError(
+                "BACKBONE_SHAPES is no setting any more: call mrcnn.model.compute_backbone_shapes("
+                "config, config.IMAGE_SHAPE)."
+            )
+        raise AttributeError(f"{type(self).__name__} has no setting {name!r}.")
+
     def validate(self):
         """Check that the settings fit together.
 

@@ -18,6 +18,7 @@ from mrcnn.matterport_methods import MatterportMethods, PlainSources, is_backbon
 from mrcnn.network import MaskRCNNNetwork
 from mrcnn.original_layout import mask_rcnn_groups
 from mrcnn.results import restore_detections
+from mrcnn.retired_names import retired as __getattr__  # noqa: F401
 from mrcnn.training import run_stage
 
 logger = logging.getLogger(__name__)

@@ -14,6 +14,7 @@ from mrcnn.average_precision import (
 )
 from mrcnn.dataset import Dataset
 from mrcnn.downloads import COCO_MODEL_URL, download_trained_weights
+from mrcnn.retired_names import retired as __getattr__  # noqa: F401
 
 __all__ = [
     "COCO_MODEL_URL",
