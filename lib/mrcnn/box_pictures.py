@@ -77,7 +77,7 @@ def draw_rois(image, rois, refined_rois, mask, class_ids, class_names, limit=10)
         image: [height, width, 3].
         rois: [N, (y1, x1, y2, x2)] pixels; rows of zeros are padding.
         refined_rois: [N, 4] pixels, where the deltas move them.
-        mask: [N, rows, columns], the mask target of each RoI.
+        mask: [N, rows, columns], the mask target of each RoI, in whose box it is drawn.
         class_ids: int [N], 0 for negatives.
         class_names: names; the background's first.
         limit: how many to draw, taken at random.
@@ -92,7 +92,7 @@ def draw_rois(image, rois, refined_rois, mask, class_ids, class_names, limit=10)
     masks = np.zeros((*np.shape(image)[:2], len(chosen)), bool)
     for place in np.flatnonzero(positive):
         index = chosen[place]
-        masks[..., place] = restore_mask(mask[index], refined_rois[index], image.shape)
+        masks[..., place] = restore_mask(mask[index], rois[index], image.shape)
     refined = np.where(positive[:, None], np.asarray(refined_rois)[chosen], 0)
     captions = [class_names[class_ids[index]] if class_ids[index] else "" for index in chosen]
     positives = int(np.sum(class_ids[real] > 0))

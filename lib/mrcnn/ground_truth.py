@@ -19,6 +19,8 @@ from mrcnn.molding import compose_image_meta, mold_image
 
 logger = logging.getLogger(__name__)
 
+ROUNDING = 0.51  # pixels that `utils.denorm_boxes` may move an anchor
+
 
 def load_image_gt(dataset, config, image_id, augment=False, augmentation=None, use_mini_mask=False):
     """Load an image with its instances and prepare it, as for training.
@@ -68,7 +70,8 @@ def build_rpn_targets(image_shape, anchors, gt_class_ids, gt_boxes, config):
 
     Args:
         image_shape: (height, width, ...) of the prepared image.
-        anchors: [A, 4] pixels; they must be those of the configuration, in their order.
+        anchors: [A, 4] pixels; they must be those of the configuration, in their order, but may
+            be rounded to whole pixels. Labels and deltas are of the exact ones.
         gt_class_ids: int [N], negative for crowds; gt_boxes: [N, 4] pixels.
         config: `Config`.
 
@@ -80,7 +83,7 @@ def build_rpn_targets(image_shape, anchors, gt_class_ids, gt_boxes, config):
         ValueError: the anchors are others.
     """
     own = anchor_grid(config, image_shape).anchors
-    if np.shape(anchors) != own.shape or not np.allclose(anchors, own, atol=1e-2):
+    if np.shape(anchors) != own.shape or np.abs(anchors - own).max() > ROUNDING:
         raise ValueError(
             f"build_rpn_targets labels the {len(own)} anchors that the configuration makes for "
             f"images of {image_shape[0]} x {image_shape[1]} pixels, but was given "

@@ -69,7 +69,7 @@ def run_graph(model, images, outputs, image_metas=None):
     Raises:
         ValueError: an output is none, or needs inputs that images do not give.
     """
-    outputs = OrderedDict(outputs)
+    outputs = {key: Intermediate.from_tensor(each) for key, each in dict(outputs).items()}
     for name, tensor in outputs.items():
         if not isinstance(tensor, Intermediate | keras.KerasTensor):
             raise ValueError(

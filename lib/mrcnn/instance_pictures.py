@@ -58,7 +58,7 @@ def display_instances(
     """
     boxes = np.asarray(boxes).reshape(-1, 4)
     masks = masks if show_mask else None
-    colors = colors or random_colors(len(boxes))
+    colors = random_colors(len(boxes)) if colors is None else colors
     if captions is None:
         captions = _captions(class_ids, class_names, scores)
     _check_counts(len(boxes), masks, class_ids, scores, colors, captions)
@@ -82,11 +82,16 @@ def display_instances(
 def display_images(
     images, titles=None, cols=4, cmap=None, norm=None, interpolation=None, figsize=None
 ):
-    """Draw images side by side, `cols` in a row; `cmap`, `norm`, `interpolation` as imshow's."""
+    """Draw images side by side, `cols` in a row; `cmap`, `norm`, `interpolation` as imshow's.
+
+    Without images, say where nothing was found, the figure stays empty.
+    """
     images = list(images)
     titles = list(titles) if titles is not None else [""] * len(images)
     if len(titles) != len(images):
         raise ValueError(f"{len(images)} images need as many titles, but got {len(titles)}.")
+    if not images:
+        return present(user_picture(figsize=figsize))
     axes = grid_axes([image.shape for image in images], cols, figsize, user_picture)
     for ax, image, title in zip(axes, images, titles, strict=True):
         show_image(ax, image, title, cmap=cmap, norm=norm, interpolation=interpolation)

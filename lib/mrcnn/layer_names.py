@@ -25,9 +25,24 @@ OLD_INPUTS = ("input_image", "input_image_meta", "input_anchors")
 
 @dataclass(frozen=True)
 class Intermediate:
-    """A value that `mrcnn.inspection.run_graph` computes, beside the tensors of the model."""
+    """A value that `mrcnn.inspection.run_graph` computes, beside the tensors of the model.
+
+    TensorFlow's functions see its name: `tf.identity` makes of it a tensor that `run_graph`
+    knows again.
+    """
 
     name: str
+
+    def __tf_tensor__(self, dtype=None, name=None):
+        import tensorflow as tf
+
+        return tf.constant(self.name, dtype, name=name)
+
+    @classmethod
+    def from_tensor(cls, tensor):
+        """What `__tf_tensor__` made a tensor of; anything else is returned as it is."""
+        is_name = getattr(tensor, "dtype", None) == "string" and hasattr(tensor, "numpy")
+        return cls(tensor.numpy().decode()) if is_name else tensor
 
 
 class NamedOutput:
@@ -59,7 +74,8 @@ class OldLayerNames:
     def get_layer(self, name=None, index=None):
         """A layer by its name or index, with its `output`.
 
-        Convolutions and normalisations are found within the layers that unite them;
+        Convolutions and normalisations are found within the layers that unite them, the former
+        with their own output, before the normalisation;
         "mrcnn_class", "mrcnn_bbox" and "mrcnn_mask" are the outputs of the heads.
 
         Raises:
@@ -76,7 +92,7 @@ class OldLayerNames:
                     if name == layer.norm.name:
                         return NamedOutput(name, layer.output, layer.norm)
                     if name == layer.convolution.name:
-                        return layer.convolution
+                        return NamedOutput(name, convolved(layer), layer.convolution)
         return super().get_layer(name, index)
 
     def head_outputs(self):
@@ -114,6 +130,14 @@ class NamedModel(OldLayerNames, keras.Model):
 
 class NamedTrainableModel(OldLayerNames, TrainableModel):
     """A `TrainableModel` with Matterport's layer names."""
+
+
+def convolved(layer):
+    """What the convolution of a `NormalizedConvolution` answers by itself: a symbolic tensor."""
+    try:
+        return layer.convolution.output
+    except AttributeError:  # nobody has asked for it yet
+        return layer.convolution(layer.input)
 
 
 def write_original_layout(model, path, file_groups):

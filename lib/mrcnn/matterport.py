@@ -3,6 +3,7 @@
 import numpy as np
 
 from mrcnn.anchors import feature_shape
+from mrcnn.average_precision import trim_zeros
 from mrcnn.detection_targets import build_detection_targets, generate_random_rois
 from mrcnn.ground_truth import build_rpn_targets, data_generator, load_image_gt
 from mrcnn.inspection import log
@@ -19,6 +20,7 @@ __all__ = [
     "log",
     "mold_image",
     "parse_image_meta",
+    "trim_zeros",
     "unmold_image",
 ]
 

@@ -34,11 +34,12 @@ class MatterportMethods:
             verbose: 1 logs how many instances were found.
 
         Returns:
-            a `mrcnn.results.Detections` per image, in the pixels of the original.
+            a `mrcnn.results.Detections` per image, in the pixels of the molded image, as the
+            truth that `mrcnn.model.load_image_gt` returns.
         """
         pixels = (np.asarray(molded_images) + self.config.MEAN_PIXEL).astype(np.float32)
-        geometries = molding.geometries_of(image_metas)
-        return self.detect_prepared(list(zip(pixels, geometries, strict=True)), verbose)
+        prepared = list(zip(pixels, molding.geometries_of(image_metas), strict=True))
+        return self.detect_prepared(prepared, verbose, in_prepared=True)
 
     def get_anchors(self, image_shape):
         """Anchors of a prepared image [A, 4], normalised; `anchors` has them in pixels then."""

@@ -11,6 +11,7 @@ from mrcnn.batches import Batches, load_sample
 from mrcnn.compiled import CompiledFunctions
 from mrcnn.config import Config, ConfigError
 from mrcnn.distribution import devices_scope
+from mrcnn.images import Geometry
 from mrcnn.inputs import prepare_inputs, same_shape_chunks, windows_of
 from mrcnn.layer_names import NamedModel, NamedTrainableModel, write_original_layout
 from mrcnn.matterport import *  # noqa: F403  its functions beside the class, by their old place
@@ -264,8 +265,11 @@ class MaskRCNN(MatterportMethods):
         """
         return self.detect_prepared(self.prepare(images), verbose)
 
-    def detect_prepared(self, prepared, verbose=0):
-        """As `detect`, for [(prepared image [h, w, 3], `mrcnn.images.Geometry`)]."""
+    def detect_prepared(self, prepared, verbose=0, in_prepared=False):
+        """As `detect`, for [(prepared image [h, w, 3], `mrcnn.images.Geometry`)].
+
+        With `in_prepared`, boxes and masks are in the pixels of the prepared images.
+        """
         detections = []
         for chunk in same_shape_chunks(prepared, self.config.BATCH_SIZE):
             geometries = [geometry for _, geometry in chunk]
@@ -277,7 +281,8 @@ class MaskRCNN(MatterportMethods):
                     "windows": windows_of(geometries),
                 }
             )
-            detections += self.restore(found, geometries)
+            whole = [Geometry(shape, shape, (0, 0, *shape))] * len(chunk)
+            detections += self.restore(found, whole if in_prepared else geometries)
         if verbose:
             logger.info("Found %s instances.", [len(each) for each in detections])
         return detections

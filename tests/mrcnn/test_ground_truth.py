@@ -82,6 +82,11 @@ def test_rpn_targets_are_those_of_training(dataset):
         image.shape, pyramid_anchors(config, image.shape), class_ids, bbox, config
     )
     assert again[0].shape == match.shape
+    normalized = utils.norm_boxes(anchors, image.shape[:2])
+    rounded = utils.denorm_boxes(normalized, image.shape[:2])  # to whole pixels
+    assert not np.array_equal(rounded, anchors)
+    match, _ = modellib.build_rpn_targets(image.shape, rounded, class_ids, bbox, config)
+    assert utils.compute_overlaps(rounded[match == 1], bbox).max(axis=1).min() > 0.2
     with pytest.raises(ValueError, match=r"labels the \d+ anchors .* given 5 others"):
         modellib.build_rpn_targets(image.shape, anchors[:5], class_ids, bbox, config)
     with pytest.raises(ValueError, match=r"model\.anchors after model\.get_anchors"):

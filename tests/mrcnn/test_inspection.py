@@ -81,6 +81,33 @@ def test_anchors_normalised_and_in_pixels(model):
     assert len(model.anchors) == 3 * 128**2 * (1 / 16 + 1 / 64 + 1 / 256 + 1 / 1024 + 1 / 4096)
 
 
+def test_inputs_pass_through_functions_of_tensorflow(model):
+    tf = pytest.importorskip("tensorflow")
+    image = picture(100, 120)
+    tensor = tf.identity(model.keras_model.get_layer("input_image").output)
+    found = model.run_graph([image], [("input_image", tensor)])
+    expected = model.run_graph([image], outputs_of(model, "input_image"))
+    np.testing.assert_array_equal(found["input_image"], expected["input_image"])
+    with pytest.raises(ValueError, match="output 'x' must be a tensor of keras_model"):
+        model.run_graph([image], [("x", tf.constant(1.0))])
+
+
+@pytest.mark.backends
+def test_convolutions_answer_before_their_normalisation(model):
+    names = ("res2a_branch2a", "bn2a_branch2a", "roi_align_mask", "roi_align_classifier")
+    found = model.run_graph([picture(100, 120)], outputs_of(model, *names))
+    norm = model.keras_model.get_layer("bn2a_branch2a")
+    gamma, beta, mean, variance = norm.get_weights()
+    normalised = (found["res2a_branch2a"] - mean) / np.sqrt(variance + 1e-3) * gamma + beta
+    np.testing.assert_allclose(normalised, found["bn2a_branch2a"], rtol=1e-3, atol=1e-4)
+    assert found["roi_align_mask"].shape == (1, 6, 14, 14, 16)
+    assert found["roi_align_classifier"].shape == (1, 20, 7, 7, 16)
+    again = model.run_graph([picture(100, 120)], outputs_of(model, "res2a_branch2a"))
+    np.testing.assert_allclose(
+        again["res2a_branch2a"], found["res2a_branch2a"], rtol=1e-4, atol=1e-5
+    )
+
+
 # --- the steps from anchors to RoIs -----------------------------------------------------------
 
 
@@ -224,16 +251,20 @@ def test_log_says_shape_and_range(capsys):
 # --- detecting molded images ------------------------------------------------------------------
 
 
-def test_molded_images_are_detected_like_plain_ones(model):
-    images = [picture(100, 120, seed) for seed in range(3)]
-    molded, metas, _ = model.mold_inputs(images)
+def test_molded_images_are_detected_in_their_own_pixels(model):
+    """The truth that `load_image_gt` returns is in the pixels of the prepared image, too."""
+    images = [picture(64, 128, seed) for seed in range(3)]  # prepared: 32 rows above, no scaling
+    molded, metas, windows = model.mold_inputs(images)
+    assert windows.tolist() == [[32, 0, 96, 128]] * 3
     results = model.detect_molded(molded, metas)
     for found, expected in zip(results, model.detect(images), strict=True):
         assert len(expected)
         np.testing.assert_array_equal(found["class_ids"], expected["class_ids"])
-        np.testing.assert_allclose(found["rois"], expected["rois"], atol=1)
+        np.testing.assert_allclose(found["rois"], expected["rois"] + [32, 0, 32, 0], atol=1)
         np.testing.assert_allclose(found["scores"], expected["scores"], rtol=1e-4)
-        assert found["masks"].shape == expected["masks"].shape
+        assert found["masks"].shape == (128, 128, len(expected))
+        assert not found["masks"][:32].any() and not found["masks"][96:].any()
+        assert np.mean(found["masks"][32:96] != expected["masks"]) < 0.01
 
 
 def test_unmolding_the_outputs_is_detecting(model):

@@ -95,7 +95,8 @@ def test_rois_positive_and_negative(image, capsys):
     drawn = [corners(patch) for patch in figure.axes[0].patches if hasattr(patch, "get_width")]
     assert sorted(drawn) == [[10, 20, 30, 50], [12, 22, 32, 52], [40, 40, 50, 50]]
     shown = figure.axes[0].images[0].get_array()
-    assert (shown[12:32, 22:52] != 200).any(axis=-1).all() and (shown[:12] == 200).all()
+    tinted = (shown != 200).any(axis=-1)  # the mask fills the RoI, not what it is moved to
+    assert tinted[10:30, 20:50].all() and tinted.sum() == 20 * 30
     assert texts(figure) == ["dog"]
     printed = capsys.readouterr().out
     assert "Positive RoIs: 1. Negative RoIs: 1." in printed and "0.50" in printed
@@ -165,6 +166,22 @@ def test_colours_beyond_one_are_bytes(image):
     colours, plane = (ax.images[0].get_array() for ax in figure.axes)
     assert colours.dtype == np.uint8 and (colours == 200).all()
     assert plane.dtype == float
+
+
+def test_nothing_found_is_an_empty_picture(image):
+    assert not visualize.display_images(np.zeros((0, 28, 28))).axes
+    figure = visualize.display_instances(
+        image, np.zeros((0, 4)), np.zeros((60, 80, 0)), np.zeros(0, int), NAMES, np.zeros(0)
+    )
+    assert len(figure.axes[0].images) == 1 and not figure.axes[0].patches
+
+
+def test_colours_may_be_an_array(image):
+    figure = visualize.display_instances(
+        image, [[1, 2, 3, 4], [5, 6, 9, 9]], None, [1, 2], NAMES, colors=np.eye(3)[:2]
+    )
+    drawn = [patch.get_edgecolor() for patch in figure.axes[0].patches]
+    assert drawn == [(1, 0, 0, 1), (0, 1, 0, 1)]
 
 
 # --- numbers ----------------------------------------------------------------------------------
