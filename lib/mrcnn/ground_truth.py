@@ -13,9 +13,10 @@ from mrcnn.augmentation import augment as apply_augmentation
 from mrcnn.batches import SkipSample, load_sample
 from mrcnn.detection_targets import build_detection_targets, generate_random_rois
 from mrcnn.global_random import global_generator
-from mrcnn.images import plan_resize, prepare_image
+from mrcnn.images import compose_image_meta, prepare_image
+from mrcnn.inputs import plan_input
 from mrcnn.masks import prepare_masks
-from mrcnn.molding import compose_image_meta, mold_image
+from mrcnn.molding import mold_image
 
 logger = logging.getLogger(__name__)
 
@@ -42,26 +43,12 @@ def load_image_gt(dataset, config, image_id, augment=False, augmentation=None, u
     image = dataset.load_image(image_id)
     masks, class_ids = dataset.load_mask(image_id)
     image, masks = _augmented(image, masks, _augmentations(augment, augmentation), rng)
-    geometry = plan_resize(
-        image.shape,
-        config.IMAGE_MIN_DIM,
-        config.IMAGE_MAX_DIM,
-        config.IMAGE_MIN_SCALE,
-        config.IMAGE_RESIZE_MODE,
-        rng,
-    )
+    geometry = plan_input(image.shape, config, rng)
     mini_shape = config.MINI_MASK_SHAPE if use_mini_mask else None
     planes = [masks[..., index] for index in range(masks.shape[-1])]
     bbox, mask, kept = prepare_masks(planes, geometry, mini_shape)
+    meta = compose_image_meta(image_id, geometry, dataset.active_classes_of(image_id))
     prepared = prepare_image(image, geometry)
-    meta = compose_image_meta(
-        image_id,
-        image.shape,
-        prepared.shape,
-        geometry.window,
-        geometry.scale,
-        dataset.active_classes_of(image_id),
-    )
     return prepared, meta, np.asarray(class_ids, np.int32)[kept], bbox, mask
 
 

@@ -25,17 +25,17 @@ def unmold_image(normalized_images, config):
 def compose_image_meta(
     image_id, original_image_shape, image_shape, window, scale, active_class_ids
 ):
-    """What the network must know of an image: float64 [12 + classes].
+    """What the network must know of an image: `mrcnn.images.compose_image_meta` of its parts.
 
     Args:
         image_id: number of the image.
-        original_image_shape, image_shape: (height, width, channels) before and after preparing.
+        original_image_shape, image_shape: (height, width, ...) before and after preparing.
         window: (y1, x1, y2, x2) of the image inside the prepared one, pixels.
         scale: factor of the resizing.
         active_class_ids: [classes] of 0 and 1, whether a class is labelled in this image's source.
     """
-    parts = [image_id, *original_image_shape, *image_shape, *window, scale, *active_class_ids]
-    return np.array(parts)
+    geometry = Geometry(tuple(original_image_shape[:2]), tuple(image_shape[:2]), window, scale)
+    return prepared_images.compose_image_meta(image_id, geometry, active_class_ids)
 
 
 def parse_image_meta(meta):
@@ -70,17 +70,7 @@ def mold_inputs(images, config):
             f"{sorted(shapes) or 'none'}. Mold one at a time, or call detect(), which takes any."
         )
     inactive = np.zeros(config.NUM_CLASSES, np.int32)
-    metas = [
-        compose_image_meta(
-            0,
-            (*geometry.original_shape, 3),
-            (*geometry.prepared_shape, 3),
-            geometry.window,
-            geometry.scale,
-            inactive,
-        )
-        for _, geometry in prepared
-    ]
+    metas = [prepared_images.compose_image_meta(0, geometry, inactive) for _, geometry in prepared]
     windows = np.stack([geometry.window for _, geometry in prepared])
     molded = mold_image(np.stack([image for image, _ in prepared]), config)
     return molded, np.stack(metas), windows
