@@ -17,7 +17,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from siamese_mrcnn import transfer
+from mrcnn import transfer
 from siamese_mrcnn.archives import ArchiveError, DamagedArchiveError, Unpacking
 
 WORK = ".download"  # what is not complete yet, in the data folder

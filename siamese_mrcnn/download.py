@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.filesize import decimal
 
-from siamese_mrcnn import transfer
+from mrcnn import transfer
 from siamese_mrcnn.delivery import WORK, Archive, Delivery, DownloadError, content, require_room
 from siamese_mrcnn.evaluation_log import written_whole
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from file_server import serving
 from folders import tree
-from siamese_mrcnn import cli, transfer
+from mrcnn import transfer
+from siamese_mrcnn import cli
 from siamese_mrcnn import download as downloads
 from siamese_mrcnn.delivery import Archive
 

@@ -13,6 +13,13 @@ from mrcnn.conventions import CONVENTIONS
 # Settings that are whole numbers of at least 1.
 POSITIVE = ("GPU_COUNT", "IMAGES_PER_GPU", "SUBDIVISIONS", "NUM_CLASSES", "STEPS_PER_EPOCH")
 
+# Settings of Matterport's that are not offered: the only value that they may have, what to do.
+FIXED_SETTINGS = {
+    "COMPUTE_BACKBONE_SHAPE": (None, "Backbones other than ResNets are not offered."),
+    "IMAGE_CHANNEL_COUNT": (3, "Make images of three channels in load_image()."),
+    "IMAGE_PADDING": (True, 'Set IMAGE_RESIZE_MODE to "none" in place of it.'),
+}
+
 
 class ConfigError(ValueError):
     """A configuration that cannot work, with a sentence that says what to change."""
@@ -119,6 +126,14 @@ class Config:
         _refuse_near_miss(name, _known_names(type(self).__mro__) | set(vars(self)))
         super().__setattr__(name, value)
 
+    def __getattr__(self, name):
+        if name == "BACKBONE_SHAPES":
+            raise AttributeError(
+                "BACKBONE_SHAPES is no setting any more: call mrcnn.model.compute_backbone_shapes("
+                "config, config.IMAGE_SHAPE)."
+            )
+        raise AttributeError(f"{type(self).__name__} has no setting {name!r}.")
+
     def validate(self):
         """Check that the settings fit together.
 
@@ -133,6 +148,10 @@ class Config:
         _one_of("ROI_POOLING", self.ROI_POOLING, ("align", "max"))
         _one_of("IMAGE_RESIZE_MODE", self.IMAGE_RESIZE_MODE, ("square", "none", "pad64", "crop"))
         self._validate_sizes()
+        for name, (allowed, instead) in FIXED_SETTINGS.items():
+            value = getattr(self, name, allowed)
+            if value != allowed:
+                raise ConfigError(f"{name} can only be {allowed!r}, but is {value!r}. {instead}")
         for name in POSITIVE:
             value = getattr(self, name)
             if not isinstance(value, int | np.integer) or value < 1:

@@ -21,9 +21,11 @@ class Dataset:
     `load_instance` and `class_of_instance` by faster versions.
     """
 
-    def __init__(self):
+    def __init__(self, class_map=None):
+        """Begin empty; `class_map` is the default of `prepare`."""
         self.class_info = [{"source": "", "id": 0, "name": "BG"}]
         self.image_info = []
+        self._class_map = class_map or {}
         self._same_class = {}  # "source.id" -> "source.id" of the class that it is part of
         self._images_with = None
         self._is_prepared = False
@@ -59,7 +61,7 @@ class Dataset:
             class_map: {"source.id": "source.id"}: classes that are the same as another one,
                 whose number they get.
         """
-        self._merge_classes(class_map or {})
+        self._merge_classes(class_map or self._class_map)
         self.num_classes = len(self.class_info)
         self.class_ids = np.arange(self.num_classes)
         self.class_names = [info["name"].split(",")[0] for info in self.class_info]
@@ -156,8 +158,11 @@ class Dataset:
     def load_mask(self, image_id):
         """All instances of an image: bool [H, W, N] and class ids int32 [N], negative for crowds.
 
-        To be overridden.
+        To be overridden. An override may hand on here what shows no instance: N is 0.
         """
+        if type(self).load_mask is not Dataset.load_mask:
+            shape = np.shape(self.load_image(image_id))[:2]
+            return np.zeros((*shape, 0), bool), np.zeros(0, np.int32)
         raise NotImplementedError(
             f"{type(self).__name__} must define load_mask(image_id), which returns masks "
             "bool [height, width, instances] and class ids int32 [instances]."

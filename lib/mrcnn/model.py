@@ -1,6 +1,5 @@
 """Mask R-CNN for users: train it, load and save its weights, detect with it."""
 
-import datetime
 import logging
 from pathlib import Path
 
@@ -13,12 +12,16 @@ from mrcnn.c4 import C4Network
 from mrcnn.compiled import CompiledFunctions
 from mrcnn.config import Config, ConfigError
 from mrcnn.distribution import devices_scope
+from mrcnn.images import Geometry
 from mrcnn.inputs import prepare_inputs, same_shape_chunks, windows_of
+from mrcnn.layer_names import NamedModel, NamedTrainableModel, write_original_layout
 from mrcnn.learning_rates import as_setting
+from mrcnn.matterport import *  # noqa: F403  its functions beside the class, by their old place
+from mrcnn.matterport_methods import MatterportMethods, PlainSources, is_backbone_only
 from mrcnn.network import MaskRCNNNetwork
-from mrcnn.original_layout import architecture_of, mask_rcnn_groups
+from mrcnn.original_layout import mask_rcnn_groups
 from mrcnn.results import restore_detections
-from mrcnn.trainable import TrainableModel
+from mrcnn.retired_names import retired as __getattr__  # noqa: F401
 from mrcnn.training import run_stage
 
 logger = logging.getLogger(__name__)
@@ -37,7 +40,7 @@ COMPILED_SETTINGS = (
 MASK_ROWS = (4, 16, 64)
 
 
-class MaskRCNN:
+class MaskRCNN(MatterportMethods):
     """Mask R-CNN with a ResNet, by FEATURES of the configuration with a feature pyramid or none.
 
     Args:
@@ -64,11 +67,12 @@ class MaskRCNN:
                 "one with MyConfig(), and give config= and model_dir= by name."
             )
         self.mode, self.config, self.model_dir = mode, config, Path(model_dir)
-        self.epoch, self.log_dir, self.checkpoint = 0, None, None
+        self.epoch, self.log_dir, self.checkpoint, self.anchor_shape = 0, None, None, None
         self._functions = CompiledFunctions()
         with self._scope():
             self.network = self.make_network(config)
             self.keras_model = self._build()
+        self.keras_model.file_groups = self.file_groups
 
     # --- what a model of another network replaces -----------------------------------------------
 
@@ -86,13 +90,14 @@ class MaskRCNN:
 
     # --- weights --------------------------------------------------------------------------------
 
-    def load_weights(self, path, by_name=True, exclude=(), may_be_missing=(), verbose=0):
+    def load_weights(self, filepath, by_name=False, exclude=None, may_be_missing=(), verbose=0):
         """Load weights by name from a file of the originals or of Keras 3; all or nothing.
 
         Args:
-            path: the file. If its name ends like a checkpoint's (..._0012.h5), training goes on
-                after that epoch, in the folder of the file if it is one of `model_dir`.
-            by_name: for callers of the originals; weights are always loaded by name.
+            filepath: the file. If its name ends like a checkpoint's (..._0012.h5), training goes
+                on after that epoch, in the folder of the file if it is one of `model_dir`.
+            by_name: weights are always loaded by name. True also takes a file that holds nothing
+                but a backbone; pyramid and heads then stay as they are.
             exclude: layer names (regular expressions) that keep their weights.
             may_be_missing: layer names that need not be in the file.
             verbose: 1 prints what was loaded.
@@ -103,11 +108,13 @@ class MaskRCNN:
         Raises:
             FileNotFoundError, mrcnn.weights.WeightsError: see there; nothing was loaded.
         """
-        del by_name
-        report = weights.load_weights(self.keras_model, path, may_be_missing, exclude)
+        if by_name and is_backbone_only(filepath):
+            may_be_missing = imagenet.NOT_IN_A_BACKBONE
+            logger.info("%s is a backbone; all else keeps its weights.", filepath)
+        report = weights.load_weights(self.keras_model, filepath, may_be_missing, exclude or ())
         if verbose:
             print(report)
-        self._continue_from(path)
+        self.set_log_dir(filepath)
         return report
 
     def load_imagenet_weights(self, pretraining="imagenet-1k", folder="checkpoints", verbose=0):
@@ -140,14 +147,7 @@ class MaskRCNN:
         if layout == "keras":
             weights.save_keras_weights(self.keras_model, path)
             return
-        tensors = {
-            name: weights.weight_array(variable)
-            for name, variable in weights.named_variables(self.keras_model).items()
-        }
-        groups = self.file_groups(architecture_of(tensors))
-        held = {weights.layer_of(name) for name in tensors}
-        groups = [(group, layers) for group, layers in groups if held.intersection(layers)]
-        weights.save_original_weights(tensors, path, groups)
+        write_original_layout(self.keras_model, path, self.file_groups)
 
     def find_last(self):
         """Path of the latest checkpoint of the latest run of this NAME in `model_dir`."""
@@ -156,12 +156,6 @@ class MaskRCNN:
     def load_latest_checkpoint(self, verbose=0):
         """Load `find_last()`, so that training goes on there. Returns the report."""
         return self.load_weights(self.find_last(), verbose=verbose)
-
-    def _continue_from(self, path):
-        path = Path(path)
-        self.checkpoint, self.epoch = path, checkpoints.epoch_of(path) or 0
-        own_run = path.resolve().parent.parent == self.model_dir.resolve()
-        self.log_dir = path.parent if own_run and checkpoints.position_of(path) else None
 
     # --- training -------------------------------------------------------------------------------
 
@@ -174,6 +168,7 @@ class MaskRCNN:
         layers,
         augmentation=None,
         custom_callbacks=None,
+        no_augmentation_sources=None,
         workers=1,
         train_bn=None,
     ):
@@ -190,6 +185,7 @@ class MaskRCNN:
             layers: "heads", "3+", "4+", "5+", "all", or a regular expression of layer names.
             augmentation: see `mrcnn.augmentation.augment`.
             custom_callbacks: more Keras callbacks.
+            no_augmentation_sources: names of sources whose images are not augmented.
             workers: threads that prepare batches.
             train_bn: whether this stage updates the statistics of batch normalisations; TRAIN_BN
                 if None.
@@ -206,15 +202,17 @@ class MaskRCNN:
                 self.epoch,
             )
             return None
-        config, rate = self.config, as_setting(learning_rate)
+        config, loader, rate = self.config, self.sample_loader, as_setting(learning_rate)
+        if no_augmentation_sources:
+            loader = PlainSources(loader, no_augmentation_sources)
         train_bn = config.TRAIN_BN if train_bn is None else train_bn
         with self._scope():
             history = run_stage(
                 self.keras_model,
                 config,
-                self._batches(train_dataset, config.STEPS_PER_EPOCH, augmentation, workers),
+                self._batches(train_dataset, augmentation, workers, loader),
                 self._validation(val_dataset, workers),
-                self._run_folder(),
+                self.run_folder(),
                 epochs,
                 self.checkpoint,
                 {"learning_rate": rate, "layers": layers, "train_bn": bool(train_bn)},
@@ -224,18 +222,18 @@ class MaskRCNN:
         self.checkpoint = checkpoints.checkpoint_path(self.log_dir, config.NAME.lower(), epochs)
         return history
 
-    def _batches(self, dataset, steps, augmentation, workers):
+    def _batches(self, dataset, augmentation, workers, loader):
         config = self.config
         return Batches(
             dataset,
             config,
-            steps,
+            config.STEPS_PER_EPOCH,
             seed=config.SEED,
             epoch=self.epoch,
             skipped=checkpoints.steps_after(self.epoch, self.checkpoint),
             augmentation=augmentation,
             workers=workers,
-            sample_loader=self.sample_loader,
+            sample_loader=loader,
         )
 
     def _validation(self, dataset, workers):
@@ -252,12 +250,6 @@ class MaskRCNN:
             sample_loader=self.sample_loader,
         )
 
-    def _run_folder(self):
-        if self.log_dir is None:
-            started = datetime.datetime.now().strftime("%Y%m%dT%H%M%S")
-            self.log_dir = self.model_dir / f"{self.config.NAME.lower()}{started}"
-        return self.log_dir
-
     # --- detection ------------------------------------------------------------------------------
 
     def detect(self, images, verbose=0):
@@ -270,10 +262,17 @@ class MaskRCNN:
         Returns:
             a `mrcnn.results.Detections` per image.
         """
+        return self.detect_prepared(self.prepare(images), verbose)
+
+    def detect_prepared(self, prepared, verbose=0, in_prepared=False):
+        """As `detect`, for [(prepared image [h, w, 3], `mrcnn.images.Geometry`)].
+
+        With `in_prepared`, boxes and masks are in the pixels of the prepared images.
+        """
         detections = []
-        for chunk in same_shape_chunks(self.prepare(images), self.config.BATCH_SIZE):
+        for chunk in same_shape_chunks(prepared, self.config.BATCH_SIZE):
             geometries = [geometry for _, geometry in chunk]
-            shape = geometries[0].prepared_shape
+            shape = self.anchor_shape = geometries[0].prepared_shape
             find = self.function("boxes", shape, lambda: self.network.boxes_model(shape))  # noqa: B023
             found = find(
                 {
@@ -281,7 +280,8 @@ class MaskRCNN:
                     "windows": windows_of(geometries, self.network.edges),
                 }
             )
-            detections += self.restore(found, geometries)
+            whole = [Geometry(shape, shape, (0, 0, *shape))] * len(chunk)
+            detections += self.restore(found, whole if in_prepared else geometries)
         if verbose:
             logger.info("Found %s instances.", [len(each) for each in detections])
         return detections
@@ -331,13 +331,14 @@ class MaskRCNN:
         side = self.config.IMAGE_SHAPE[0]
         if self.mode == "inference":
             side = side or self.config.IMAGE_MAX_DIM // 64 * 64
-            return self.network.detection_model((side, side))
+            model = self.network.detection_model((side, side))
+            return NamedModel(inputs=model.input, outputs=model.output, name=model.name)
         if side is None:
             raise ConfigError(
                 f'IMAGE_RESIZE_MODE is "{self.config.IMAGE_RESIZE_MODE}", but training needs '
                 'images of one size: use "square" or "crop".'
             )
-        return TrainableModel(self.network, (side, side), name="training")
+        return NamedTrainableModel(self.network, (side, side), name="training")
 
     def _require(self, mode, method):
         if self.mode != mode:

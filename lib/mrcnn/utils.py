@@ -2,16 +2,34 @@
 
 import numpy as np
 
-from mrcnn import anchors, boxes, images, masks
+from mrcnn import anchors, images, masks
+from mrcnn import boxes as box_arithmetic
+from mrcnn.average_precision import (
+    compute_ap,
+    compute_ap_range,
+    compute_matches,
+    compute_overlaps_masks,
+    compute_recall,
+    trim_zeros,
+)
 from mrcnn.dataset import Dataset
+from mrcnn.downloads import COCO_MODEL_URL, download_trained_weights
+from mrcnn.retired_names import retired as __getattr__  # noqa: F401
 
 __all__ = [
+    "COCO_MODEL_URL",
     "Dataset",
     "apply_box_deltas",
     "box_refinement",
+    "compute_ap",
+    "compute_ap_range",
     "compute_iou",
+    "compute_matches",
     "compute_overlaps",
+    "compute_overlaps_masks",
+    "compute_recall",
     "denorm_boxes",
+    "download_trained_weights",
     "expand_mask",
     "extract_bboxes",
     "generate_anchors",
@@ -21,38 +39,51 @@ __all__ = [
     "norm_boxes",
     "resize_image",
     "resize_mask",
+    "trim_zeros",
     "unmold_mask",
 ]
 
-norm_boxes = boxes.normalize
-denorm_boxes = boxes.denormalize
-extract_bboxes = masks.boxes_of_masks
+
+def norm_boxes(boxes, shape):
+    """Boxes [..., 4] in pixels of an image of (height, width) normalised: float32."""
+    return box_arithmetic.normalize(boxes, shape)
 
 
-def compute_iou(box, boxes_, box_area=None, boxes_area=None):
+def denorm_boxes(boxes, shape):
+    """Normalised boxes [..., 4] in whole pixels of an image of (height, width): int32."""
+    return box_arithmetic.denormalize(boxes, shape)
+
+
+def extract_bboxes(mask):
+    """The tightest box of each mask [H, W, N]: int32 [N, 4], zeros where a mask is empty."""
+    return masks.boxes_of_masks(mask)
+
+
+def compute_iou(box, boxes, box_area=None, boxes_area=None):
     """Overlaps [N] of one box with boxes [N, 4]; the areas are not needed any more."""
-    return boxes.overlaps(np.asarray(box, np.float64)[None], np.asarray(boxes_, np.float64))[0]
+    return compute_overlaps(np.asarray(box)[None], boxes)[0]
 
 
 def compute_overlaps(boxes1, boxes2):
     """Overlaps [N, M] of boxes [N, 4] and [M, 4]."""
-    return boxes.overlaps(np.asarray(boxes1, np.float64), np.asarray(boxes2, np.float64))
+    boxes1, boxes2 = np.asarray(boxes1, np.float64), np.asarray(boxes2, np.float64)
+    return box_arithmetic.overlaps(boxes1, boxes2)
 
 
 def box_refinement(box, gt_box):
     """Deltas that turn boxes [N, 4] into ground-truth boxes [N, 4]."""
-    return boxes.encode_deltas(np.asarray(box, np.float32), np.asarray(gt_box, np.float32))
+    return box_arithmetic.encode_deltas(np.asarray(box, np.float32), np.asarray(gt_box, np.float32))
 
 
-def apply_box_deltas(boxes_, deltas):
+def apply_box_deltas(boxes, deltas):
     """Boxes [N, 4] moved and scaled by deltas [N, 4]."""
-    return boxes.decode_deltas(np.asarray(boxes_, np.float32), np.asarray(deltas))
+    return box_arithmetic.decode_deltas(np.asarray(boxes, np.float32), np.asarray(deltas))
 
 
-def non_max_suppression(boxes_, scores, threshold):
+def non_max_suppression(boxes, scores, threshold):
     """Indices int32 of the boxes that stay when the better one of two that overlap is kept."""
     order = np.argsort(scores)[::-1]
-    overlaps = compute_overlaps(boxes_, boxes_)
+    overlaps = compute_overlaps(boxes, boxes)
     kept = []
     while len(order):
         kept.append(order[0])

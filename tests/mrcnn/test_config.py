@@ -102,3 +102,11 @@ def test_display_shows_every_setting(capsys):
     Config().display()
     shown = capsys.readouterr().out
     assert all(name in shown for name, _ in Config().items())
+
+
+def test_settings_that_are_gone_say_what_to_call():
+    with pytest.raises(AttributeError, match=r"compute_backbone_shapes\(config, config\.IMAGE"):
+        _ = Config().BACKBONE_SHAPES
+    with pytest.raises(AttributeError, match="Config has no setting 'NOTHING'"):
+        _ = Config().NOTHING
+    assert not hasattr(Config(), "NOTHING")

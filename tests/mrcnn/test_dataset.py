@@ -99,6 +99,19 @@ def test_load_mask_must_be_defined():
         Dataset().load_mask(0)
 
 
+def test_load_mask_knows_images_without_instances():
+    class Shown(Dataset):
+        def load_image(self, image_id):
+            return np.zeros((6, 7, 3), np.uint8)
+
+        def load_mask(self, image_id):
+            return super().load_mask(image_id)
+
+    masks, class_ids = Shown().load_mask(0)
+    assert masks.shape == (6, 7, 0) and class_ids.shape == (0,)
+    assert masks.dtype == bool and class_ids.dtype == np.int32
+
+
 def test_images_are_read_from_their_path(toy, tmp_path):
     from PIL import Image
 

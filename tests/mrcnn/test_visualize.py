@@ -104,8 +104,8 @@ def test_wrong_counts_are_named(scene):
         visualize.display_instances(image, boxes, masks, class_ids, NAMES, captions=["a"])
     with pytest.raises(ValueError, match="2 images need as many titles, but got 1"):
         visualize.display_images([image, image], titles=["a"])
-    with pytest.raises(ValueError, match="A grid needs images"):
-        visualize.display_images([])
+    with pytest.raises(ValueError, match="A grid needs images and columns, but got 1 and 0"):
+        visualize.display_images([image], cols=0)
 
 
 @pytest.mark.parametrize(("ending", "start"), [("png", b"\x89PNG"), ("pdf", b"%PDF")])

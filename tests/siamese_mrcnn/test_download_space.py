@@ -5,7 +5,8 @@ import io
 import zipfile
 
 from coco_server import ALL, CONTENT, fetch, refused, size_of, without_record
-from siamese_mrcnn import archives, transfer
+from mrcnn import transfer
+from siamese_mrcnn import archives
 from siamese_mrcnn.commands.download import PARTS
 
 BLOCK = 4096

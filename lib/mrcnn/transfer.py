@@ -11,7 +11,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from siamese_mrcnn.evaluation_log import written_whole
+from mrcnn.files import atomic_path
 
 CHUNK = 1 << 20  # bytes received at once
 TIMEOUT = 60  # seconds without a byte
@@ -19,7 +19,7 @@ WAITS = (1, 2, 4, 8, 16)  # seconds before tries that follow each other without 
 BUSY = (408, 425, 429, 500, 502, 503, 504)  # answers that may be others in a moment
 NO_HEAD = (405, 501)  # the server knows GET alone
 PIECE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")  # the header Content-Range
-GO_ON = "Run the same command again to go on from there."
+GO_ON = "Try again to go on from there."
 
 
 class TransferError(OSError):
@@ -42,8 +42,7 @@ def require_file(url, size):
         raise _refusal(url, error) from error
     except _BrokenError as error:
         raise TransferError(
-            f"{url} cannot be reached ({error}). Check the connection, or name another server "
-            "with --base-url."
+            f"{url} cannot be reached ({error}). Check the connection, or choose another server."
         ) from error
     with response:
         _require_size(url, response, size)
@@ -126,8 +125,9 @@ def _receive(url, part, size, moved):
         else:  # only now, and only for a file of the right size, is it worth to start anew
             _require_size(url, response, size)
             forget(part)
-        with written_whole(_note_path(part)) as file:
-            json.dump({"url": url, "version": _version(response.headers)}, file)
+        note = {"url": url, "version": _version(response.headers)}
+        with atomic_path(_note_path(part)) as path:
+            path.write_text(json.dumps(note), encoding="utf-8")
         with open(part, "ab") as file:
             moved(file.tell())
             for data in _chunks(response):
@@ -139,7 +139,7 @@ def _receive(url, part, size, moved):
         forget(part)
         raise TransferError(
             f"{url} sent more than the {size:,} bytes that the file should have; they were "
-            "deleted. Name another server with --base-url."
+            "deleted. Choose another server."
         )
     if arrived(part) < size:
         raise _BrokenError(f"the server stopped after {arrived(part):,} of {size:,} bytes")
@@ -158,7 +158,7 @@ def _asked(url, part, headers):
 
 def _open(url, method, headers=None):
     """Send a request; 4xx raises HTTPError, everything that may pass raises _BrokenError."""
-    headers = {"Accept-Encoding": "identity", "User-Agent": "siamese-mrcnn"} | (headers or {})
+    headers = {"Accept-Encoding": "identity", "User-Agent": "mrcnn"} | (headers or {})
     try:
         request = urllib.request.Request(url, headers=headers, method=method)
         return urllib.request.urlopen(request, timeout=TIMEOUT)
@@ -171,7 +171,7 @@ def _open(url, method, headers=None):
         if isinstance(error.reason, ssl.SSLCertVerificationError):
             raise TransferError(
                 f"{url}: the server's certificate is not valid for this address "
-                f"({error.reason.verify_message}). Name another server with --base-url."
+                f"({error.reason.verify_message}). Choose another server."
             ) from error
         raise _BrokenError(str(error.reason)) from error
     except (OSError, http.client.HTTPException) as error:
@@ -198,7 +198,7 @@ def _require_size(url, response, size):
         raise TransferError(
             f"{url} should be a file of {size:,} bytes, but the server sends "
             f"{response.headers.get_content_type()} of {length or 'unknown'} bytes. Check "
-            "--base-url and whether the network asks to log in first; what arrived before is kept."
+            "the address and whether the network asks to log in first; what arrived before is kept."
         )
 
 
@@ -236,5 +236,5 @@ def _refusal(url, error):
     error.close()
     return TransferError(
         f"{url} cannot be fetched: the server answers {error.code} {error.reason}. Check "
-        "--base-url."
+        "the address."
     )

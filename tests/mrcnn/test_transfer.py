@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from file_server import serving
-from siamese_mrcnn import transfer
-from siamese_mrcnn.transfer import TransferError, arrived, fetch, forget, require_file
+from mrcnn import transfer
+from mrcnn.transfer import TransferError, arrived, fetch, forget, require_file
 
 SIZE = 5000
 
@@ -80,7 +80,7 @@ def test_it_gives_up_with_a_sentence(server, part):
         bring(server, part)
     text = str(failure.value)
     assert "broke off (the server answers 503" in text and "600 of 5,000 bytes are in" in text
-    assert text.endswith("Run the same command again to go on from there.")
+    assert text.endswith("Try again to go on from there.")
     assert len(server.gets()) == 3 and part.read_bytes() == content()[:600]
 
 

@@ -1,0 +1,228 @@
+"""What pictures consist of: figures and axes, boxes, outlines, captions, colours.
+
+Drawn with matplotlib's Figure alone; pyplot is used only where the program does.
+"""
+
+import colorsys
+import io
+import math
+import os
+import sys
+
+import numpy as np
+from matplotlib.backends import BackendFilter, backend_registry
+from matplotlib.figure import Figure
+from matplotlib.patches import PathPatch, Rectangle
+from matplotlib.path import Path
+from skimage.measure import find_contours
+
+GOLDEN_RATIO = (math.sqrt(5) - 1) / 2  # steps of it round the colour circle never come close
+BOX_LINE = 1.6  # points
+CAPTION_SIZE = 9  # points
+TITLE_SIZE = 12  # points
+CELL_WIDTH = 3.6  # inches of a picture in a grid
+TITLE_HEIGHT = 0.4  # inches above it
+HIGHEST_CELL = 1.2  # height / width of a picture in a grid, at most
+
+
+class Picture(Figure):
+    """A matplotlib figure that a notebook shows by itself."""
+
+    def _repr_png_(self):
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png")
+        if (pyplot := _pyplot_of_program()) is not None:
+            pyplot.close(self)  # or a notebook would show it once more, at the end of the cell
+        return buffer.getvalue()
+
+    def write(self, path, dpi=150):
+        """Save as PNG, PDF or what else the ending says, making the folder; returns the path."""
+        folder = os.path.dirname(os.path.abspath(path))
+        os.makedirs(folder, exist_ok=True)
+        self.savefig(path, dpi=dpi)
+        return path
+
+
+def _pyplot_of_program():
+    """pyplot, if the script or notebook itself has imported it, as Keras always does; or None."""
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    used = pyplot is not None and any(
+        value is pyplot for value in vars(sys.modules["__main__"]).values()
+    )
+    return pyplot if used else None
+
+
+def user_picture(**keywords):
+    """A new `Picture`, which pyplot knows of, as its current figure, if the program uses it.
+
+    So `plt.savefig` and the end of a notebook's cell find what was drawn last.
+
+    Args:
+        keywords: as of `matplotlib.figure.Figure`.
+    """
+    pyplot = _pyplot_of_program()
+    if pyplot is None:
+        return Picture(**keywords)
+    return pyplot.figure(FigureClass=Picture, **keywords)
+
+
+def present(figure):
+    """Open the window of a `user_picture` if pyplot's backend has windows; returns the figure."""
+    pyplot = _pyplot_of_program()
+    if pyplot is not None and hasattr(figure, "number"):  # it is known to pyplot
+        if pyplot.get_backend().lower() in backend_registry.list_builtin(BackendFilter.INTERACTIVE):
+            pyplot.show()
+    return figure
+
+
+def random_colors(N, bright=True, rng=None):
+    """Colours that differ from their neighbours, as N tuples (red, green, blue) in 0..1.
+
+    The colours are always the same, unless a numpy generator is given to shuffle them.
+    """
+    hues = [(0.56 + number * GOLDEN_RATIO) % 1 for number in range(N)]
+    colors = [colorsys.hsv_to_rgb(hue, 0.85, 1.0 if bright else 0.7) for hue in hues]
+    return [colors[i] for i in rng.permutation(N)] if rng is not None else colors
+
+
+def apply_mask(image, mask, color, alpha=0.5):
+    """Tint the pixels of an image where a mask is set.
+
+    Args:
+        image: uint8 [height, width, 3]; left as it is.
+        mask: [height, width], set where not 0.
+        color: (red, green, blue) in 0..1.
+        alpha: 0 changes nothing, 1 covers.
+
+    Returns:
+        uint8 [height, width, 3].
+    """
+    tinted = np.array(image)
+    inside = np.asarray(mask).astype(bool)
+    blend = (1 - alpha) * tinted[inside] + alpha * 255 * np.asarray(color)
+    tinted[inside] = blend.round().astype(tinted.dtype)
+    return tinted
+
+
+def new_axes(shape, figsize=None, make=Picture):
+    """The axes of a new picture in the proportions of an image [height, width, ...].
+
+    Args:
+        shape: of the image.
+        figsize: (width, height) in inches; by default as the image's sides.
+        make: `Picture`, or `user_picture` for what is drawn at a user's request.
+    """
+    height, width = shape[:2]
+    scale = 8 / max(height, width)  # inches
+    figure = make(
+        figsize=figsize or (max(width * scale, 2), max(height * scale, 2)), layout="constrained"
+    )
+    figure.get_layout_engine().set(w_pad=0.04, h_pad=0.04)
+    return figure.add_subplot()
+
+
+def grid_axes(shapes, columns, figsize=None, make=Picture):
+    """Axes of a new picture for images of the shapes [height, width, ...], row by row.
+
+    `make` is as of `new_axes`.
+
+    Raises:
+        ValueError: there is nothing to draw.
+    """
+    count = len(shapes)
+    if count < 1 or columns < 1:
+        raise ValueError(f"A grid needs images and columns, but got {count} and {columns}.")
+    columns = min(columns, count)
+    relative = [min(shape[0] / shape[1], HIGHEST_CELL) for shape in shapes]
+    heights = [
+        CELL_WIDTH * max(relative[first : first + columns]) + TITLE_HEIGHT
+        for first in range(0, count, columns)
+    ]
+    figure = make(figsize=figsize or (columns * CELL_WIDTH, sum(heights)), layout="constrained")
+    grid = figure.add_gridspec(len(heights), columns, height_ratios=heights)
+    return [figure.add_subplot(grid[divmod(number, columns)]) for number in range(count)]
+
+
+def displayable(image):
+    """An image as imshow takes it: colours 0..255 that are no uint8 become uint8."""
+    image = np.asarray(image)
+    if image.ndim == 3 and image.dtype not in (np.uint8, bool) and image.max(initial=0) > 1:
+        return np.clip(image, 0, 255).astype(np.uint8)
+    return image
+
+
+def show_image(ax, image, title="", **keywords):
+    """Show an image without ticks, its pixels where boxes expect them: (0, 0) is a corner."""
+    height, width = image.shape[:2]
+    ax.imshow(displayable(image), extent=(0, width, height, 0), **keywords)
+    ax.set_axis_off()
+    if title:
+        ax.set_title(title, fontsize=TITLE_SIZE)
+
+
+def draw_box_line(ax, box, color, style="solid", alpha=None):
+    """Draw the line of a box (y1, x1, y2, x2) in pixels."""
+    y1, x1, y2, x2 = map(float, box)
+    ax.add_patch(
+        Rectangle(
+            (x1, y1),
+            x2 - x1,
+            y2 - y1,
+            fill=False,
+            edgecolor=color,
+            linewidth=BOX_LINE,
+            linestyle=style,
+            alpha=alpha,
+        )
+    )
+
+
+def draw_outline(ax, mask, color):
+    """Draw the line around every part and hole of a mask [height, width]."""
+    for corners in outlines(mask):
+        ax.add_patch(PathPatch(Path(corners), fill=False, edgecolor=color, linewidth=BOX_LINE))
+
+
+def outlines(mask):
+    """The closed lines around a mask's parts and holes, each [corners, (x, y)] in pixels."""
+    rows, columns = np.nonzero(np.any(mask, axis=1))[0], np.nonzero(np.any(mask, axis=0))[0]
+    if not len(rows):
+        return []
+    part = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    padded = np.pad(np.asarray(part, dtype=np.float32), 1)  # closes lines at the image's border
+    shift = np.array([rows[0] - 0.5, columns[0] - 0.5])  # pixel centres; the padding
+    return [(line + shift)[:, ::-1] for line in find_contours(padded, 0.5)]
+
+
+def draw_caption(ax, box, text, color, shape):
+    """Write above the upper left corner of a box, kept inside an image [height, width, ...]."""
+    if not text:
+        return
+    height, width = shape[:2]
+    y1, x1 = max(float(box[0]), 0), max(float(box[1]), 0)
+    below = y1 < 0.06 * height  # no room above
+    leftwards = x1 > 0.8 * width  # no room to the right
+    ax.annotate(
+        text,
+        (min(float(box[3]), width) if leftwards else x1, y1),
+        xytext=(-1.5 if leftwards else 1.5, -1.5 if below else 1.5),
+        textcoords="offset points",
+        ha="right" if leftwards else "left",
+        va="top" if below else "bottom",
+        fontsize=_caption_size(ax),
+        color=_readable_on(color),
+        bbox={"facecolor": color, "alpha": 0.9, "edgecolor": "none", "boxstyle": "square,pad=.15"},
+    )
+
+
+def _caption_size(ax):
+    """Points: smaller where several pictures share a figure."""
+    place = ax.get_subplotspec()
+    columns = place.get_gridspec().ncols if place is not None else 1
+    width = ax.figure.get_size_inches()[0] / columns
+    return float(np.clip(1.6 * width, 6, CAPTION_SIZE))
+
+
+def _readable_on(color):
+    luminance = np.dot(color[:3], (0.299, 0.587, 0.114))
+    return "black" if luminance > 0.5 else "white"
