@@ -19,7 +19,9 @@ def roi_levels(rois_normalized, image_shape):
     image_side = float(image_shape[0] * image_shape[1]) ** 0.5
     side = ops.sqrt(ops.maximum((y2 - y1) * (x2 - x1), 0))
     level = 4 + ops.round(ops.log2(ops.maximum(side, 1e-12) / (CANONICAL_SIDE / image_side)))
-    return ops.cast(ops.clip(level, FINEST, COARSEST), "int32")
+    # A box that is not a number, of weights that diverged, has a level nevertheless.
+    level = ops.where(ops.isnan(level), FINEST, ops.clip(level, FINEST, COARSEST))
+    return ops.cast(level, "int32")
 
 
 @keras.saving.register_keras_serializable("mrcnn")

@@ -62,6 +62,12 @@ def test_level_of_a_roi_that_is_not_square():
     assert int(roi_levels(wide, (512, 512, 3))[0]) == 4
 
 
+@pytest.mark.parametrize("side", [np.nan, np.inf, -np.inf])
+def test_boxes_of_diverged_weights_have_a_level(side):
+    boxes = ops.array([[0, 0, side, side], [side, side, side, 1]], "float32")
+    assert {int(level) for level in roi_levels(boxes, IMAGE)} <= {2, 3, 4, 5}
+
+
 def test_every_roi_is_cut_from_its_level(pyramid, rois):
     layer = PyramidRoIAlign(7, (512, 1024))
     pooled = ops.convert_to_numpy(compile_function(layer)([rois, *pyramid]))
