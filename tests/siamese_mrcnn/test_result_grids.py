@@ -81,6 +81,12 @@ def test_what_is_left_away(answer):
     assert (np.asarray(ax.images[0].get_array()) == 100).all()
 
 
+def test_outlines_alone_leave_every_pixel(answer):
+    ax = query_grid([answer], filled=False, legend=False).axes[0]
+    assert (np.asarray(ax.images[0].get_array()) == 100).all()
+    assert [len(lines(ax, kind)) for kind in (TRUE_POSITIVE, FALSE_POSITIVE, MISSED)] == [2, 2, 1]
+
+
 def test_results_without_masks(answer):
     judged = Judged(({"bbox": [5, 5, 20, 30], "score": 0.9},), (IGNORED,), ())
     answer.judge = lambda kind, min_score: judged
