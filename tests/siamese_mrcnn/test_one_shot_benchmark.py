@@ -1,8 +1,11 @@
 """The benchmark's table, by a detector that knows the truth, and the demo on random weights."""
 
+from pathlib import Path
+
 import pytest
 
 from command_line import call, refused
+from siamese_mrcnn import demo
 from siamese_mrcnn.coco import CocoDataset
 from siamese_mrcnn.config import GlyphConfig
 from siamese_mrcnn.labelled_reports import load_reports
@@ -58,3 +61,8 @@ def test_the_demo_measures_draws_and_trains(weights, tmp_path, capsys):
 def test_the_demo_says_where_its_weights_are(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert "checkpoints/glyphs_split1.weights.h5" in refused(capsys, "demo")
+
+
+def test_the_weights_of_the_box_fit(tmp_path):
+    model = demo.load_model(Path(__file__).parents[2] / demo.WEIGHTS, tmp_path)
+    assert model.config.NAME == "glyphs"
