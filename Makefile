@@ -29,7 +29,7 @@ $(STAMP): requirements.lock pyproject.toml setup.py
 	    --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: $(STAMP) ## draw a data set, train on some shapes, find shapes never seen (minutes)
+demo: $(STAMP) ## find symbols that the trained model never saw, each shown by one picture (minutes)
 	@$(BIN)/siamese-mrcnn demo --out demo_output
 
 test: $(STAMP) ## all tests on TensorFlow, then those of every backend on JAX

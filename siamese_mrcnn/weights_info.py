@@ -38,7 +38,7 @@ def describe(tensors):
         WeightsError: there is no backbone among the tensors.
     """
     layers = {layer_of(name) for name in tensors}
-    if "res2a_branch2a" not in layers:
+    if not layers & {"res2a_branch2a", "res2a_basic1"}:
         raise WeightsError(
             "These weights have no layer res2a_branch2a, so they are not of a ResNet with the "
             "names of Mask R-CNN. Expected weights of Siamese Mask R-CNN, of Mask R-CNN, or of "

@@ -5,6 +5,8 @@ import string
 
 from mrcnn.resnet import BLOCKS
 
+BASIC = ("resnet18", "resnet34")
+
 PYRAMID = [
     *(f"fpn_c{level}p{level}" for level in (5, 4, 3, 2)),
     *map("fpn_p{}".format, (5, 2, 3, 4)),
@@ -24,8 +26,17 @@ def resnet_layers(architecture):
     layers = ["conv1", "bn_conv1"]
     for stage, blocks in zip(range(2, 6), BLOCKS[architecture], strict=True):
         for letter in string.ascii_lowercase[:blocks]:
-            layers += _block_layers(f"{stage}{letter}", shortcut=letter == "a")
+            if architecture in BASIC:
+                layers += _basic_layers(f"{stage}{letter}", shortcut=letter == "a")
+            else:
+                layers += _block_layers(f"{stage}{letter}", shortcut=letter == "a")
     return layers
+
+
+def _basic_layers(block, shortcut):
+    """Of a block that the originals do not have, in the same style; some have no shortcut."""
+    parts = ("1", "2", "_shortcut")[: 3 if shortcut else 2]
+    return [f"{kind}{block}_basic{part}" for part in parts for kind in ("res", "bn")]
 
 
 def _block_layers(block, shortcut):
@@ -54,6 +65,9 @@ def flat(layers):
 
 
 def architecture_of(names):
-    """ "resnet50" or "resnet101", from the tensor or layer names of a model."""
+    """The backbone, say "resnet50", from the tensor or layer names of a model."""
+    if any(name.startswith("res2a_basic1") for name in names):
+        longer = any(name.startswith("res3d_") for name in names)
+        return "resnet34" if longer else "resnet18"
     deep = any(re.match(r"res4[g-w]_", name) for name in names)
     return "resnet101" if deep else "resnet50"

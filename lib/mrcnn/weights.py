@@ -218,7 +218,17 @@ def save_original_weights(tensors, path, groups):
         tensors: {"<layer>/<kind>": array}.
         path: file to write.
         groups: [(HDF5 group, [layers])], see `mrcnn.original_layout`.
+
+    Raises:
+        WeightsError: a tensor belongs to none of the groups, so that it would be lost.
     """
+    grouped = {layer for _, layers in groups for layer in layers}
+    lost = [name for name in tensors if layer_of(name) not in grouped]
+    if lost:
+        raise WeightsError(
+            f"The originals' layout has no place for {_shorten(lost)}. Save these weights as a "
+            f"file that ends in {KERAS_SUFFIX}."
+        )
     size = hdf5_size(tensors.values())
     with atomic_path(path, size=size) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["layer_names"] = _fixed_length([group for group, _ in groups])

@@ -11,7 +11,13 @@ import mrcnn.config
 import siamese_mrcnn.config
 from mrcnn.model import MaskRCNN
 from mrcnn.original_layout import architecture_of, mask_rcnn_groups, resnet_layers
-from mrcnn.weights import named_variables, weight_array
+from mrcnn.weights import (
+    WeightsError,
+    named_variables,
+    read_weights,
+    save_original_weights,
+    weight_array,
+)
 from siamese_mrcnn.model import SiameseMaskRCNN
 from tiny import arrays_of, assert_same_arrays, tiny_model, tiny_siamese_model
 
@@ -120,3 +126,20 @@ def test_the_backbone_has_a_shortcut_in_the_first_block_of_a_stage():
 def test_the_architecture_is_told_from_layer_names(architecture):
     names = [f"{layer}/kernel" for _, layers in mask_rcnn_groups(architecture) for layer in layers]
     assert architecture_of(names) == architecture
+
+
+@pytest.mark.parametrize("backbone", ["resnet18", "resnet34"])
+def test_small_backbones_are_saved_whole_too(tmp_path, backbone):
+    model = tiny_model("inference", tmp_path, BACKBONE=backbone, BACKBONE_WIDTH=8)
+    path = tmp_path / "w.h5"
+    model.save_weights(path)
+    saved = read_weights(path)
+    assert architecture_of(saved) == backbone
+    assert_same_arrays(saved, arrays_of(model.keras_model))
+
+
+def test_nothing_is_lost_silently(tmp_path):
+    tensors = {"conv1/kernel": np.zeros(1), "extra/kernel": np.zeros(1)}
+    with pytest.raises(WeightsError, match=r"no place for extra/kernel\. Save"):
+        save_original_weights(tensors, tmp_path / "w.h5", [("conv1", ["conv1"])])
+    assert not list(tmp_path.iterdir())

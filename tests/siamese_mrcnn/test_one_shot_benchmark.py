@@ -1,8 +1,11 @@
 """The benchmark's table, by a detector that knows the truth, and the demo on random weights."""
 
+from pathlib import Path
+
 import pytest
 
 from command_line import call, refused
+from siamese_mrcnn import demo
 from siamese_mrcnn.coco import CocoDataset
 from siamese_mrcnn.config import GlyphConfig
 from siamese_mrcnn.labelled_reports import load_reports
@@ -31,7 +34,8 @@ def test_who_knows_the_truth_finds_all_unless_it_is_moved(shapes_folder, tmp_pat
     table = (tmp_path / "benchmark.md").read_text()
     assert "| classes | boxes AP | boxes AP50 | masks AP | masks AP50 |" in table
     assert "| novel, 1-shot | 100.0 | 100.0 |" in table
-    labels = {(each.classes, each.shots, each.random_boxes) for each in load_reports(tmp_path)}
+    names = ("classes", "shots", "random_boxes")
+    labels = {tuple(each.labels[name] for name in names) for each in load_reports(tmp_path)}
     assert labels == {("novel", 1, False), ("seen", 1, False), ("novel", 1, True)}
 
 
@@ -58,3 +62,8 @@ def test_the_demo_measures_draws_and_trains(weights, tmp_path, capsys):
 def test_the_demo_says_where_its_weights_are(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert "checkpoints/glyphs_split1.weights.h5" in refused(capsys, "demo")
+
+
+def test_the_weights_of_the_box_fit(tmp_path):
+    model = demo.load_model(Path(__file__).parents[2] / demo.WEIGHTS, tmp_path)
+    assert model.config.NAME == "glyphs"
