@@ -18,7 +18,10 @@ class WeightsInfo:
 
     kind: str
     backbone: str
+    width: int | None  # of the backbone
     pyramid_channels: int | None
+    proposal_channels: int | None
+    mask_channels: int | None
     hidden_size: int | None  # of the box head
     num_classes: int | None  # background included
     has_masks: bool
@@ -43,7 +46,10 @@ def describe(tensors):
     return WeightsInfo(
         kind=kind if "mrcnn_class_logits" in layers else "backbone",
         backbone=architecture_of(layers),
+        width=_outputs(tensors, "conv1"),
         pyramid_channels=_outputs(tensors, "fpn_p2"),
+        proposal_channels=_outputs(tensors, "rpn_conv_shared"),
+        mask_channels=_inputs(tensors, "mrcnn_mask"),
         hidden_size=_outputs(tensors, "mrcnn_class_conv1"),
         num_classes=_outputs(tensors, "mrcnn_class_logits"),
         has_masks="mrcnn_mask" in layers,
@@ -52,8 +58,8 @@ def describe(tensors):
     )
 
 
-def convert(source, target, layout=None):
-    """Write a weights file in the other layout.
+def change_layout(source, target, layout=None):
+    """Write a whole model's HDF5 file in the other layout, by way of the model.
 
     Args:
         source: file of the originals or of Keras 3.
@@ -88,7 +94,10 @@ def _model(info):
 
     settings = {
         "BACKBONE": info.backbone,
+        "BACKBONE_WIDTH": info.width,
         "NUM_CLASSES": info.num_classes,
+        "RPN_CHANNELS": info.proposal_channels,
+        "MASK_HEAD_CHANNELS": info.mask_channels,
         "FPN_CLASSIF_FC_LAYERS_SIZE": info.hidden_size,
         "MODEL": "mrcnn" if info.has_masks else "frcnn",
     }
@@ -103,3 +112,8 @@ def _model(info):
 def _outputs(tensors, layer):
     kernel = tensors.get(f"{layer}/kernel")
     return None if kernel is None else int(kernel.shape[-1])
+
+
+def _inputs(tensors, layer):
+    kernel = tensors.get(f"{layer}/kernel")
+    return None if kernel is None else int(kernel.shape[-2])
