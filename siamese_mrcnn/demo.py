@@ -18,7 +18,6 @@ from siamese_mrcnn.splits import split_classes
 
 WEIGHTS = "checkpoints/glyphs_split1.weights.h5"
 SPLIT = 1  # whose novel categories the weights have never seen
-SEED = 2718  # of the scenes; those that the weights were trained on have seed 0
 TRAINING_SCENES = 64
 TRAINING_RATE = 0.02
 COLUMNS, PICTURES = 4, 12
@@ -39,7 +38,7 @@ def shipped_weights(path=None):
     return path
 
 
-def draw_scenes(folder, scenes, seed=SEED):
+def draw_scenes(folder, scenes, seed):
     """Draw scenes to search, and a few to train on: training data and test data."""
     make_glyphs(folder, train_images=TRAINING_SCENES, val_images=scenes, seed=seed)
     training = CocoDataset.from_folder(folder, "train")
@@ -87,13 +86,26 @@ def train(training, steps, folder):
     with tempfile.TemporaryDirectory(dir=folder, prefix="logs-") as logs:
         model = SiameseMaskRCNN("training", logs, config)
         start_at_random(model, training)
+        losses = StepLosses()
         with ProgressBar(steps) as bar:
-            model.train(training, None, TRAINING_RATE, 1, "all", custom_callbacks=[bar.callback()])
-    return bar.losses
+            callbacks = [bar.callback(), losses]
+            model.train(training, None, TRAINING_RATE, 1, "all", custom_callbacks=callbacks)
+    return losses.losses
+
+
+class StepLosses(keras.callbacks.Callback):
+    """Keeps the loss of every step, where Keras tells the mean of the epoch so far."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.losses, self._sum = [], 0.0
+
+    def on_train_batch_end(self, batch, logs=None):
+        before, self._sum = self._sum, (batch + 1) * float(logs["loss"])
+        self.losses.append(self._sum - before)
 
 
 class ProgressBar:
-    """One bar in place of Keras' own, which also keeps the loss of every step."""
+    """One bar in place of Keras' own."""
 
     def __init__(self, steps):
         self._bar = Progress(
@@ -106,7 +118,6 @@ class ProgressBar:
             TextColumn("left"),
         )
         self._task = self._bar.add_task("Training", total=steps, loss="-")
-        self.losses = []  # Keras tells the mean of the epoch so far; these are its steps
 
     def __enter__(self):
         self._interactive = keras.config.is_interactive_logging_enabled()
@@ -124,7 +135,5 @@ class ProgressBar:
         return keras.callbacks.LambdaCallback(on_train_batch_end=self._advance)
 
     def _advance(self, batch, logs):
-        mean = float(logs["loss"])
-        before = sum(self.losses)
-        self.losses.append((batch + 1) * mean - before)
-        self._bar.update(self._task, advance=1, loss=f"{mean:.2f}")
+        del batch
+        self._bar.update(self._task, advance=1, loss=f"{float(logs['loss']):.2f}")

@@ -115,26 +115,6 @@ def _draw_row(axes, picture, name, image, references, detections, truth, filled)
         )
 
 
-def result_grid(results, path=None, columns=4, titles=None, filled=True):
-    """Draw several results, each an (image, references, detections), `columns` in a row.
-
-    `filled=False` draws the outlines of masks alone.
-
-    Raises:
-        ValueError: there is no result, or not one title for each.
-    """
-    results = list(results)
-    titles = list(titles) if titles is not None else [""] * len(results)
-    if len(titles) != len(results):
-        raise ValueError(f"{len(results)} results need as many titles, but got {len(titles)}.")
-    axes = grid_axes([image.shape for image, _, _ in results], columns)
-    for ax, (image, references, detections), title in zip(axes, results, titles, strict=True):
-        draw_result(image, references, detections, ax=ax, title=title, filled=filled)
-    if path is not None:
-        axes[0].figure.savefig(path, dpi=150)
-    return axes[0].figure
-
-
 def save_figure(figure, path, formats=("png", "pdf"), dpi=PRINT_DPI):
     """Save a figure in several formats, each file whole or not at all.
 

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from mrcnn.weight_formats import format_for, format_of, read_tensors, write_tensors
 from mrcnn.weights import LoadReport, WeightsError, read_weights
-from siamese_mrcnn import weights_info
 from siamese_mrcnn.evaluation_log import written_whole
-from siamese_mrcnn.weights_info import WeightsInfo, describe
+from siamese_mrcnn.weights_info import WeightsInfo, change_layout, describe
 
 HDF5 = ("original", "keras")  # whole models of either kind change between these
 
@@ -54,7 +53,7 @@ def convert(
     if target_format not in HDF5 or (target_format == "original" and source_format not in HDF5):
         write_tensors(tensors, target, target_format)
     elif source_format in HDF5:
-        weights_info.convert(source, target, target_format)
+        change_layout(source, target, target_format)
         written = read_weights(target)
         report.unexpected = [name for name in tensors if name not in written]
         report.loaded = [name for name in tensors if name in written]
@@ -78,7 +77,7 @@ def _write_keras(tensors, info, source, target):
     with tempfile.TemporaryDirectory(dir=Path(target).absolute().parent) as folder:
         original = Path(folder) / "original.h5"
         write_tensors(tensors, original, "original")
-        weights_info.convert(original, target, "keras")
+        change_layout(original, target, "keras")
 
 
 def write_report(report, path, **more):

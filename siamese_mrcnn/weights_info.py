@@ -61,8 +61,8 @@ def describe(tensors):
     )
 
 
-def convert(source, target, layout=None):
-    """Write a weights file in the other layout.
+def change_layout(source, target, layout=None):
+    """Write a whole model's HDF5 file in the other layout, by way of the model.
 
     Args:
         source: file of the originals or of Keras 3.

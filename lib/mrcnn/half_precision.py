@@ -33,7 +33,7 @@ def halve(source, target):
     read_weights(source)  # refuses what is no complete weights file
     size = source.stat().st_size
     with (
-        atomic_path(target, KERAS_SUFFIX, size) as temporary,
+        atomic_path(target, size=size) as temporary,
         h5py.File(source, "r") as whole,
         h5py.File(temporary, "w") as half,
     ):

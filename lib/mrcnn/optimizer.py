@@ -30,7 +30,7 @@ class GloballyClippedSGD(_GlobalClipping, keras.optimizers.SGD):
 
 @keras.saving.register_keras_serializable("mrcnn")
 class GloballyClippedAdam(_GlobalClipping, keras.optimizers.Adam):
-    """Adam, which learns from random weights in fewer steps."""
+    """Adam, for training from random weights."""
 
     @property
     def momentums(self):

@@ -13,7 +13,7 @@ from mrcnn.batches import Batches
 from mrcnn.checkpoints import checkpoint_path, optimizer_path
 from mrcnn.dataset import Dataset, DatasetError
 from mrcnn.learning_rates import LearningRate
-from mrcnn.optimizer import GloballyClippedSGD
+from mrcnn.optimizer import GloballyClippedAdam, GloballyClippedSGD
 from mrcnn.training import compile_stage
 from mrcnn.weights import layer_of, weight_array, weight_name
 from programs import assert_succeeds, running
@@ -259,6 +259,14 @@ def test_a_stage_takes_momentum_and_clipping_from_the_configuration(tmp_path):
     assert (optimizer.momentum, optimizer.global_clipnorm) == (0.7, 2.5)
     assert float(optimizer.learning_rate) == np.float32(0.02)
     assert len(optimizer.momentums) == len(model.keras_model.trainable_variables)
+
+
+def test_a_stage_may_train_with_adam(tmp_path):
+    model = tiny_model("training", tmp_path, OPTIMIZER="adam", LEARNING_MOMENTUM=0.7)
+    compile_stage(model.keras_model, model.config, 0.02, "heads")
+    optimizer = model.keras_model.optimizer
+    assert isinstance(optimizer, GloballyClippedAdam)
+    assert (optimizer.beta_1, optimizer.global_clipnorm) == (0.7, model.config.GRADIENT_CLIP_NORM)
 
 
 # --- what a user may get wrong ------------------------------------------------------------------

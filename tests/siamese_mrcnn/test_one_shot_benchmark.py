@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from command_line import call, refused
+from mrcnn.weights import named_variables, read_weights
 from siamese_mrcnn import demo
 from siamese_mrcnn.coco import CocoDataset
 from siamese_mrcnn.config import GlyphConfig
@@ -30,7 +31,7 @@ def test_who_knows_the_truth_finds_all_unless_it_is_moved(shapes_folder, tmp_pat
     )
     for report in (novel, seen):
         assert report["bbox"]["AP"]["mean"] == pytest.approx(1)
-    assert chance["bbox"]["AP50"]["mean"] < 0.9
+    assert chance["bbox"]["AP50"]["mean"] < 0.1
     table = (tmp_path / "benchmark.md").read_text()
     assert "| classes | boxes AP | boxes AP50 | masks AP | masks AP50 |" in table
     assert "| novel, 1-shot | 100.0 | 100.0 |" in table
@@ -66,4 +67,5 @@ def test_the_demo_says_where_its_weights_are(tmp_path, monkeypatch, capsys):
 
 def test_the_weights_of_the_box_fit(tmp_path):
     model = demo.load_model(Path(__file__).parents[2] / demo.WEIGHTS, tmp_path)
-    assert model.config.NAME == "glyphs"
+    in_file = read_weights(Path(__file__).parents[2] / demo.WEIGHTS)
+    assert in_file.keys() == named_variables(model.keras_model).keys()

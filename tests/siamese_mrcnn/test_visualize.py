@@ -51,10 +51,9 @@ def test_outlines_alone_are_drawn_where_asked_for(image):
     for filled in (True, False):
         drawn = [
             visualize.draw_result(image, padded(9, 9), detections, filled=filled).axes[0],
-            visualize.result_grid([(image, padded(9, 9), detections)], filled=filled).axes[0],
             *visualize.draw_panels([row], filled=filled).axes[2:],
         ]
-        assert len(drawn) == 4
+        assert len(drawn) == 3
         for ax in drawn:
             pixels = np.asarray(ax.images[0].get_array())
             assert (pixels == image).all() == (not filled)
@@ -92,22 +91,13 @@ def test_files(image, tmp_path):
     detections = found((10, 10, 40, 40))
     result = (image, padded(9, 9), detections)
     visualize.draw_result(*result, path=tmp_path / "one.png")
-    visualize.result_grid([result] * 3, path=tmp_path / "grid.pdf", columns=2)
     row = ("cat", *result, detections)
     figure = visualize.draw_panels([row, row], path=tmp_path / "panels.png")
     titles = ["reference: cat", "searched", "found: 1", "truth: 1"]
     assert [ax.get_title() for ax in figure.axes] == titles * 2
     assert len(visualize.draw_panels([("", *result, None)]).axes) == 3
-    assert (tmp_path / "grid.pdf").read_bytes().startswith(b"%PDF")
     for name in ("one.png", "panels.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
-
-
-def test_grid_needs_results_and_titles(image):
-    with pytest.raises(ValueError, match="A grid needs images"):
-        visualize.result_grid([])
-    with pytest.raises(ValueError, match="1 results need as many titles, but got 2"):
-        visualize.result_grid([(image, padded(9, 9), found())], titles=["a", "b"])
 
 
 def test_figures_are_saved_whole_and_always_alike(image, tmp_path):

@@ -1,13 +1,15 @@
 """Weights files say which model they are of, and change their layout without a loss."""
 
+from pathlib import Path
+
 import h5py
 import numpy as np
 import pytest
 
 from mrcnn.weights import WeightsError, read_weights
-from siamese_mrcnn import cli
+from siamese_mrcnn import cli, demo
 from siamese_mrcnn.model import SiameseMaskRCNN
-from siamese_mrcnn.weights_info import convert, describe
+from siamese_mrcnn.weights_info import change_layout, describe
 from small import SmallTrainingConfig, random_weights
 
 
@@ -27,8 +29,8 @@ def tensors(**shapes):
 
 def test_there_and_back(saved, tmp_path):
     original, keras = tmp_path / "original.h5", tmp_path / "again.weights.h5"
-    info = convert(saved, original)
-    convert(original, keras)
+    info = change_layout(saved, original)
+    change_layout(original, keras)
     assert (info.kind, info.backbone, info.num_classes) == ("siamese", "resnet50", 2)
     assert (info.pyramid_channels, info.hidden_size, info.has_masks) == (32, 32, True)
     with h5py.File(original) as file:
@@ -70,4 +72,13 @@ def test_no_backbone_and_backbone_only(tmp_path):
     with h5py.File(path, "w") as file:
         file.create_dataset("res2a_branch2a/res2a_branch2a/kernel:0", data=np.zeros((1, 1, 64, 64)))
     with pytest.raises(WeightsError, match="holds a backbone only"):
-        convert(path, tmp_path / "out.h5")
+        change_layout(path, tmp_path / "out.h5")
+
+
+def test_a_narrow_model_of_small_blocks_changes_its_layout(tmp_path):
+    source, original = Path(__file__).parents[2] / demo.WEIGHTS, tmp_path / "original.h5"
+    info = change_layout(source, original)
+    assert (info.backbone, info.width, info.proposal_channels) == ("resnet18", 32, 96)
+    before, after = read_weights(source), read_weights(original)
+    assert before.keys() == after.keys()
+    assert all(np.array_equal(before[name], after[name]) for name in before)
