@@ -10,6 +10,7 @@ from siamese_mrcnn.commands.common import shared_arguments
 
 COMMANDS = {
     "detect": "find in pictures what a reference shows",
+    "pretrain": "make weights to start training from, where none fit",
     "train": "train on a COCO folder",
     "evaluate": "measure one-shot average precision on a COCO folder",
     "weights": "look into weights files and convert them",

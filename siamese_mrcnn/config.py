@@ -99,6 +99,8 @@ class LargeConfig(Config):
 class GlyphConfig(Config):
     """For drawn glyphs of 256 pixels (`siamese_mrcnn.glyphs`), trained from nothing on two cores.
 
+    `siamese_mrcnn.pretraining` comes first.
+
     The paper's network with a ResNet-18 of half the width, and narrower heads.
     """
 
@@ -106,7 +108,6 @@ class GlyphConfig(Config):
     IMAGES_PER_GPU = 8
     BACKBONE = "resnet18"
     BACKBONE_WIDTH = 32
-    TRAIN_BN = True  # there are no statistics to start from
     OPTIMIZER = "adam"
     FPN_FEATUREMAPS = 64
     RPN_CHANNELS = 96

@@ -21,17 +21,18 @@ from siamese_mrcnn.glyph_textures import (
 
 GLYPHS = (3, 13)  # a scene, from, below
 CATEGORIES = (2, 6)  # a scene, from, below; never more than half the glyphs, rounded up
-SMALLEST = 14.0  # square root of the ink's area in pixels
-LARGEST = 0.5  # the same, of the image's side
+SMALLEST = 18.0  # square root of the ink's area in pixels
+LARGEST = 0.45  # the same, of the image's side
 SHRINKING = 0.95  # after each place that was tried in vain
 PLACES = 40  # to try
-VISIBLE = (0.4, 1.0)  # bounds of the part of a glyph's pixels that must at least be seen
-INSET = 0.3  # least distance of a glyph's middle from the border, in glyphs
-STRETCH = 1.3  # longest axis, relative to the undistorted glyph
-PERSPECTIVE = 0.3  # change of scale across half a glyph
+VISIBLE = (0.6, 1.0)  # bounds of the part of a glyph's pixels that must at least be seen
+INSET = 0.4  # least distance of a glyph's middle from the border, in glyphs
+TURN = 30  # degrees at most, either way
+STRETCH = 1.25  # longest axis, relative to the undistorted glyph
+PERSPECTIVE = 0.2  # change of scale across half a glyph
 OUTLINED = 0.45  # chance of an outline around the ink
 OUTLINE = (0.02, 0.06)  # its width, of the glyph's longer side
-CROSSING = (0, 4)  # lines over the glyphs, from, below
+CROSSING = (0, 3)  # lines over the glyphs, from, below
 FIELD = 192  # pixels of a glyph's longer side in its field
 MARGIN = 24  # pixels around it
 OVERSAMPLING = 2
@@ -246,14 +247,14 @@ def _draw_transform(rng, diameter, side):
     inset = min(INSET * diameter, 0.5 * side)
     stretch = np.exp(rng.uniform(0, np.log(STRETCH)) / 2)
     transform = np.eye(3)
-    transform[:2, :2] = diameter * (_turn(rng) * (stretch, 1 / stretch)) @ _turn(rng)
-    transform[2, :2] = rng.uniform(0, 2 * PERSPECTIVE) * _turn(rng)[0]
+    axes, turn = _rotation(rng.uniform(0, 180)), _rotation(rng.uniform(-TURN, TURN))
+    transform[:2, :2] = diameter * (axes * (stretch, 1 / stretch)) @ axes.T @ turn
+    transform[2, :2] = rng.uniform(0, 2 * PERSPECTIVE) * _rotation(rng.uniform(0, 360))[0]
     shift = np.eye(3)
     shift[:2, 2] = rng.uniform(inset, side - inset, 2)
     return shift @ transform
 
 
-def _turn(rng):
-    angle = rng.uniform(0, 2 * np.pi)
-    cos, sin = math.cos(angle), math.sin(angle)
+def _rotation(degrees):
+    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     return np.array([[cos, -sin], [sin, cos]])

@@ -6,11 +6,12 @@ import numpy as np
 PALETTE = (4, 8)  # colours a scene, from, below
 SATURATION = (0.2, 1.1)  # of a scene's palette
 NEAR_PALETTE = 18.0  # standard deviation of a channel, of 255
-CONTRAST = 115  # least distance between colours that must differ, of 441
+CONTRAST = 140  # least distance between colours that must differ, of 441
 TRIES = 16  # of colours near the palette, and as many of any
+PLAIN = 0.5  # chance of no pattern
 WAVES = (2.0, 9.0)  # of a pattern across its size
-LEAVES = (0, 30)  # patches of the background, from, below
-STROKES = (5, 18)  # lines behind the glyphs, from, below
+LEAVES = (0, 16)  # patches of the background, from, below
+STROKES = (3, 10)  # lines behind the glyphs, from, below
 STROKE_POINTS = 24
 STROKE_WIDTH = (0.006, 0.045)  # of the image's side
 FIXED_POINT_BITS = 4  # of the coordinates that OpenCV draws
@@ -44,7 +45,7 @@ def draw_colour(rng, palette, unlike=()):
 
 
 def paint_pattern(rng, height, width, colours):
-    """A ramp, stripes, checks, dots or clouds between two colours, or the first one plain.
+    """The first of two colours plain, or a ramp, stripes, checks, dots or clouds between them.
 
     Args:
         colours: float [2, 3].
@@ -52,7 +53,8 @@ def paint_pattern(rng, height, width, colours):
     Returns:
         float32 [height, width, 3].
     """
-    weights = _PATTERNS[rng.integers(len(_PATTERNS))](rng, height, width)
+    pattern = _plain if rng.random() < PLAIN else _PATTERNS[rng.integers(len(_PATTERNS))]
+    weights = pattern(rng, height, width)
     first, second = np.asarray(colours, np.float64)
     return cv2.transform(weights, np.stack([second - first, first], axis=1))
 
@@ -206,4 +208,4 @@ def _edge(rng, wave):
     return np.clip(wave * np.float32(rng.uniform(0.6, 4)) + np.float32(0.5), 0, 1)
 
 
-_PATTERNS = (_plain, _ramp, _stripes, _checks, _dots, _clouds)
+_PATTERNS = (_ramp, _stripes, _checks, _dots, _clouds)

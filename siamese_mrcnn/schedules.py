@@ -22,12 +22,11 @@ SCHEDULES = {
     "splits": (Stage(1, "heads", 0.02), Stage(120, "all", 0.02), Stage(160, "all", 0.002)),
     # the large model of all 80 classes
     "all-classes": (Stage(1, "heads", 0.02), Stage(240, "all", 0.02), Stage(320, "all", 0.002)),
-    # drawn glyphs from nothing; the end is trained with the batch statistics that detection uses,
-    # since those of queries and of references differ and only one average of both is kept
+    # drawn glyphs, after `siamese_mrcnn.pretraining`, with Adam
     "glyphs": (
-        Stage(12, "all", 0.001, train_bn=True),
-        Stage(14, "all", 0.0003, train_bn=True),
-        Stage(15, "all", 0.0001, train_bn=False),
+        Stage(1, "heads", 0.001),
+        Stage(6, "all", 0.0005),
+        Stage(8, "all", 0.0001),
     ),
 }
 

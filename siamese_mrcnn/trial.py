@@ -12,9 +12,10 @@ SWITCH = "SIAMESE_MRCNN_TRIAL"
 FOLDER = "demo_output/trial"  # everything that a trial writes, below the repository
 
 SHAPES = {"train_images": 100, "val_images": 12, "image_size": 128, "seed": 3}
-# On top of `siamese_mrcnn.config.ShapesConfig`. Most of a trial's time goes into tracing graphs,
-# which grows with the number of layers: hence the backbone with the fewest.
+# On top of `siamese_mrcnn.config.ShapesConfig`. For so few steps, compiling takes longest: hence
+# none for training, and the backbone with the fewest layers.
 SETTINGS = {
+    "RUN_EAGERLY": True,
     "BACKBONE": "resnet18",
     "BACKBONE_WIDTH": 16,
     "RPN_CHANNELS": 32,

@@ -50,6 +50,7 @@ class Config:
     NUM_CLASSES = 1  # background included
     MODEL = "mrcnn"  # or "frcnn": boxes only, no mask head
     TRAIN_BN = False  # False freezes the statistics only: gamma and beta still train
+    RUN_EAGERLY = False  # True trains without compiling: quick to start, slow to go on
 
     # --- images -------------------------------------------------------------------------------
     IMAGE_RESIZE_MODE = "square"  # or "none", "pad64", "crop"

@@ -22,12 +22,13 @@ OUTPUT_SCALE = 0.1
 MEASURED_BATCHES = 4
 
 
-def start_at_random(model, dataset):
+def start_at_random(model, dataset, keep=()):
     """Make the random weights of a fresh model fit to train.
 
     Args:
         model: `mrcnn.model.MaskRCNN` in training mode whose weights were not loaded.
         dataset: the training data, to measure statistics on.
+        keep: names of weights, "<layer>/<kind>", that have been trained and stay.
     """
     config = model.config
     # A seed of its own: 0 and 1 above SEED draw the samples of training and of validation.
@@ -40,27 +41,32 @@ def start_at_random(model, dataset):
     )
     try:
         measured = (batches[number] for number in range(MEASURED_BATCHES))
-        prepare_random_start(model.keras_model, measured)
+        prepare_random_start(model.keras_model, measured, keep)
     finally:
         batches.close()
 
 
-def prepare_random_start(model, batches):
+def prepare_random_start(model, batches, keep=()):
     """Make the random weights of a fresh training model fit to train on.
 
     Args:
         model: a training `keras.Model` whose weights were not loaded.
         batches: iterable of a few (x, y), as `fit` takes them.
+        keep: names of weights that stay.
     """
     for name, variable in named_variables(model).items():
-        if layer_of(name) in OUTPUTS and name.endswith("/kernel"):
+        if layer_of(name) in OUTPUTS and name.endswith("/kernel") and name not in keep:
             variable.assign(variable * OUTPUT_SCALE)
-    measure_statistics(model, batches)
+    measure_statistics(model, batches, keep)
 
 
-def measure_statistics(model, batches):
-    """Set the statistics of all batch normalisations to their means over batches."""
-    layers = [each for each in model.layers if isinstance(each, NormalizedConvolution)]
+def measure_statistics(model, batches, keep=()):
+    """Set the statistics of batch normalisations, unless kept, to their means over batches."""
+    layers = [
+        each
+        for each in model.layers
+        if isinstance(each, NormalizedConvolution) and f"{each.norm.name}/moving_mean" not in keep
+    ]
     for number, (inputs, _) in enumerate(batches):
         # With the momenta 0, 1/2, 2/3, ... the running mean is the plain mean.
         with _measuring(layers, momentum=number / (number + 1)):

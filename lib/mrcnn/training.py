@@ -64,6 +64,13 @@ class GoOnWithMeans(keras.callbacks.Callback):
         self.checkpoint = None
 
 
+def compilation(config):
+    """How `compile` is to treat training steps: its arguments jit_compile and run_eagerly."""
+    # crop_and_resize has no XLA kernel in TensorFlow.
+    jit_compile = keras.backend.backend() == "jax" and not config.RUN_EAGERLY
+    return {"jit_compile": jit_compile, "run_eagerly": config.RUN_EAGERLY}
+
+
 def compile_stage(model, config, learning_rate, layers, train_bn=None):
     """Prepare a `TrainableModel` for a stage: trainable layers, a fresh optimiser.
 
@@ -90,8 +97,7 @@ def compile_stage(model, config, learning_rate, layers, train_bn=None):
     logger.info("Training %d layers (%s) at learning rate %s.", len(names), layers, learning_rate)
     model.compile(
         optimizer=make_optimizer(config, for_optimizer(learning_rate)),
-        # crop_and_resize has no XLA kernel in TensorFlow; JAX always compiles.
-        jit_compile=keras.backend.backend() == "jax",
+        **compilation(config),
     )
     # Otherwise TensorFlow makes the momenta inside the first step, and traces that step twice.
     model.optimizer.build(model.trainable_variables)

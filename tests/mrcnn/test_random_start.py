@@ -86,7 +86,7 @@ def test_nothing_else_changes(model):
 def test_statistics_are_measured_on_samples_of_the_models_own_kind(monkeypatch):
     measured = []
     monkeypatch.setattr(
-        random_start, "prepare_random_start", lambda model, batches: measured.extend(batches)
+        random_start, "prepare_random_start", lambda model, batches, keep: measured.extend(batches)
     )
     changed = lambda *which: load_sample(*which) | {"images": np.full(1, which[1])}  # noqa: E731
     config = type("Changed", (Small,), {"SEED": 5})()

@@ -1,0 +1,50 @@
+"""Make weights to start training from, where none fit: learn to name crops of the seen categories.
+
+Writes weights of the whole model; `train --weights FILE` goes on from there. An interrupted call
+goes on after its last whole epoch when it is repeated.
+"""
+
+from pathlib import Path
+
+from siamese_mrcnn.commands import common
+
+
+def add_arguments(parser):
+    common.add_data_arguments(parser, split="classes to leave out")
+    parser.add_argument("--out", required=True, metavar="FILE", help="a .weights.h5 file to write")
+    parser.add_argument("--epochs", type=common.positive, default=10, metavar="N")
+    parser.add_argument(
+        "--steps", type=common.positive, metavar="N", help="batches of 32 crops an epoch"
+    )
+    parser.add_argument("--seed", type=common.natural, metavar="N")
+    common.add_config_argument(parser)
+
+
+def run(arguments):
+    common.load_backend(arguments)
+    from mrcnn.weights import KERAS_SUFFIX
+    from siamese_mrcnn.commands.train import open_data
+    from siamese_mrcnn.model import SiameseMaskRCNN
+    from siamese_mrcnn.pretraining import pretrain
+
+    if not arguments.out.endswith(KERAS_SUFFIX):
+        raise ValueError(f"--out must end in {KERAS_SUFFIX}, but is {arguments.out}.")
+    training, _ = open_data(arguments.data, arguments.split)
+    config = common.make_config(
+        arguments.config,
+        arguments.settings,
+        NUM_TARGETS=arguments.shots,
+        STEPS_PER_EPOCH=arguments.steps,
+        SEED=arguments.seed,
+    )
+    model = SiameseMaskRCNN("training", "logs", config)
+    pretrain(
+        model,
+        training,
+        arguments.epochs,
+        config.STEPS_PER_EPOCH,
+        arguments.workers,
+        backup=Path(f"{arguments.out}.unfinished"),
+    )
+    model.save_weights(arguments.out)
+    print(f"Weights to start from: {arguments.out}")
