@@ -2,6 +2,7 @@
 
 import contextlib
 
+import keras
 import numpy as np
 import pytest
 from weight_rule import weight_value
@@ -26,6 +27,7 @@ class _Sizes(FewOfAll):
     PRE_NMS_LIMIT = 200
     STEPS_PER_EPOCH = 2
     VALIDATION_STEPS = 1
+    RUN_EAGERLY = keras.backend.backend() == "tensorflow"  # whose compiling takes far longer
 
 
 class TinyConfig(_Sizes, mrcnn.config.Config):

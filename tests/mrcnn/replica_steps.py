@@ -48,6 +48,7 @@ STEPS = 3
 
 class ReplicaConfig(TinySiameseConfig):
     IMAGES_PER_GPU = 4  # of the one device, or of both together
+    RUN_EAGERLY = False
     GRADIENT_CLIP_NORM = 0.5  # exceeded in every step
     PRE_NMS_LIMIT = 500
     POST_NMS_ROIS_TRAINING = 100
