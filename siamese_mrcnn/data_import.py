@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from rich.console import Console
+from rich.progress import track
 
 from siamese_mrcnn.drawn_folder import claim, write_json
 from siamese_mrcnn.evaluation_log import fingerprint
-from siamese_mrcnn.picture_files import shown_progress
 from siamese_mrcnn.reports import markdown_table
 
 MARKER = "import.json"
@@ -185,8 +186,10 @@ def _renumbered(content, categories):
 def _write(folder, portion, content, names, link):
     """Copy the images of a portion, then write its annotations."""
     place, taken, images = folder / f"{portion}2017", set(), []
+    console = Console(stderr=True)
     place.mkdir(exist_ok=True)
-    for image in shown_progress(content["images"], f"images to {place.name}"):
+    shown = f"images to {place.name}"
+    for image in track(content["images"], shown, console=console, disable=not console.is_terminal):
         source = Path(image["file_name"])
         name = _own_name(names[image["file_name"]], taken, image["id"])
         _bring(source, place / name, link)

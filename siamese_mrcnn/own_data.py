@@ -11,20 +11,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from rich.console import Console
+from rich.progress import track
 
 from mrcnn.via import draw_masks, read_via
 from siamese_mrcnn.annotations import index_annotations, read_annotations
 from siamese_mrcnn.coco import CocoDataset
 from siamese_mrcnn.drawn_folder import annotation_entry
 from siamese_mrcnn.mask_folders import list_mask_folder, load_masks
-from siamese_mrcnn.picture_files import (
-    called,
-    find_files,
-    is_turned,
-    shown_progress,
-    some,
-    stored_size,
-)
+from siamese_mrcnn.picture_files import called, find_files, is_turned, some, stored_size
 
 logger = logging.getLogger(__name__)
 
@@ -251,8 +246,9 @@ def _masks_of(files, shape):
 
 def _read_instances(path, folder, pictures):
     """COCO's lists of what pictures show, categories by name."""
-    found, images, empty = [], [], []
-    for number, picture in enumerate(shown_progress(pictures, "reading masks"), start=1):
+    found, images, empty, console = [], [], [], Console(stderr=True)
+    shown = track(pictures, "reading masks", console=console, disable=not console.is_terminal)
+    for number, picture in enumerate(shown, start=1):
         height, width = picture.shape
         images.append(
             {"id": number, "file_name": str(picture.path), "height": height, "width": width}

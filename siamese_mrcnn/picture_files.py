@@ -4,8 +4,6 @@ import os
 from pathlib import Path, PurePath
 
 from PIL import Image
-from rich.console import Console
-from rich.progress import track
 
 from mrcnn.images import DAMAGE, ImageError
 
@@ -72,12 +70,6 @@ def some(texts):
     """The first few of some texts or paths, and how many more there are."""
     more = f" and {len(texts) - NAMED} more" if len(texts) > NAMED else ""
     return ", ".join(map(str, texts[:NAMED])) + more
-
-
-def shown_progress(items, what):
-    """The items of a list one by one, with a progress bar on a terminal."""
-    console = Console(stderr=True)
-    return track(items, what, console=console, transient=True, disable=not console.is_terminal)
 
 
 def _find(folder, name):

@@ -1,6 +1,8 @@
 """Own data in COCO's layout: what is kept for the test, what is written, what is said."""
 
 import json
+import shlex
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ import pytest
 from command_line import call, misunderstood, refused
 from folders import tree
 from own_folders import CATEGORIES, plan, write_coco, write_masks, write_via
-from siamese_mrcnn import data_import
+from siamese_mrcnn import cli, data_import
 from siamese_mrcnn.coco import CocoDataset
 from siamese_mrcnn.data_import import DataImportError, draw_test_images, import_data, to_text
 from siamese_mrcnn.drawn_folder import DrawnFolderError
@@ -129,6 +131,22 @@ def test_other_data_to_test_on_and_one_number_for_a_name(tmp_path):
     assert imported.notes == ("Not in the images to train on: tulip.",)
 
 
+def test_crowds_come_along_but_do_not_count(tmp_path):
+    path = write_coco(tmp_path / "coco", plan(4))  # images 1 and 3 show two things each
+    content = json.loads(path.read_text())
+    crowds = (0, 5)  # all of image 0, one of two things in image 3
+    for number in crowds:
+        content["annotations"][number]["iscrowd"] = 1
+    path.write_text(json.dumps(content))
+    data = read_own_data(path, tmp_path / "coco/photos")
+    imported = import_data(data, tmp_path / "out", test_part=1)
+    assert imported.images == {"train": 0, "val": 3}
+    assert sum(counts["val"][1] for counts in imported.categories.values()) == 4
+    assert "1 images show no instance and are left out." in imported.notes
+    dataset = CocoDataset.from_folder(tmp_path / "out", "test")
+    assert sorted(np.sign(dataset.load_mask(2)[1]).tolist()) == [-1, 1]
+
+
 def test_images_keep_their_names_and_stay_inside(tmp_path):
     scenes = plan(4)
     names = ["a/0.png", "b/0.png", "2.png", "../2.png"]
@@ -192,3 +210,12 @@ def test_the_command(tmp_path, capsys):
     both = ("--out", tmp_path / "four", "--test", masks, "--test-part", "0.3")
     assert "not allowed with argument" in misunderstood(capsys, "import-data", via, *both)
     assert not (tmp_path / "four").exists()
+
+
+def test_the_guide_gives_commands_that_are_understood():
+    guide = Path(__file__).parents[2] / "experiments/own_data/README.md"
+    text = guide.read_text().replace("\\\n", "")
+    lines = [line.strip() for line in text.splitlines() if line.startswith("    siamese-mrcnn ")]
+    commands = [cli._parser().parse_args(shlex.split(line)[1:]) for line in lines]
+    splits = [command.split for command in commands if hasattr(command, "split")]
+    assert len(commands) == 4 and splits == [("tulip", "sea lily")] * 3

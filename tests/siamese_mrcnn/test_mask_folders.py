@@ -94,6 +94,11 @@ def test_colours_are_told_apart_by_all_their_parts(tmp_path):
         assert sorted(labels_of(saved(path, values))) == sorted([TOP_MASK, END_MASK])
     palette = values_with((TOP, (255, 0, 0)), (END, (0, 0, 255)), depth=(3,))
     assert sorted(labels_of(saved(path, palette, "P"))) == sorted([TOP_MASK, END_MASK])
+    white_first = Image.fromarray(np.uint8([[0, 1, 1, 1, 1, 1]] * 4), mode="P")
+    white_first.putpalette([255, 255, 255, 0, 0, 0])
+    white_first.save(path)
+    (mask,) = labels_of(path)
+    assert mask == [[True, *[False] * 5]] * 4
     transparent = values_with((np.s_[:], (9, 9, 9, 0)), (TOP, (9, 9, 9, 255)), depth=(4,))
     assert labels_of(saved(path, transparent)) == [TOP_MASK]
 
