@@ -44,7 +44,19 @@ def read_annotations(path):
         AnnotationError: if it is not JSON, not COCO, or lists no categories, images, annotations.
     """
     path = Path(path)
-    content = _parse(path)
+    return index_annotations(_parse(path), path)
+
+
+def index_annotations(content, path):
+    """What was parsed of a COCO instance file as a COCO object, as `read_annotations` makes it.
+
+    Args:
+        content: dict with the lists images, annotations and categories; changed in place.
+        path: of the file, or of what else it was made of, for messages.
+
+    Raises:
+        AnnotationError: if it is not COCO, or lists no categories, images or annotations.
+    """
     for name, keys in LISTS.items():
         _check_list(content, name, keys, path)
     _drop_orphans(content, path)

@@ -11,10 +11,11 @@ from siamese_mrcnn.commands.common import shared_arguments
 COMMANDS = {
     "detect": "find in pictures what a reference shows",
     "pretrain": "make weights to start training from, where none fit",
-    "train": "train on a COCO folder",
-    "evaluate": "measure one-shot average precision on a COCO folder",
+    "train": "train on COCO or data of your own",
+    "evaluate": "measure one-shot average precision",
     "weights": "look into weights files and convert them",
     "download": "fetch COCO 2017 into a folder",
+    "import-data": "bring data of your own into COCO's layout",
     "shapes": "draw the small data set that needs no download",
     "make-glyphs": "draw a one-shot benchmark of cluttered symbols, of any size",
     "demo": "find symbols that the trained model of the repository never saw",

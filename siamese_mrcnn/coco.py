@@ -67,8 +67,19 @@ class CocoDataset(Dataset):
 
         Raises: see `from_folder`.
         """
+        coco = read_annotations(annotation_file)
+        return cls.from_coco(coco, annotation_file, image_folder, portion, classes)
+
+    @classmethod
+    def from_coco(cls, coco, annotation_file, image_folder, portion="test", classes=None):
+        """Open annotations that are read already, see `from_json`.
+
+        Args:
+            coco: pycocotools object, as `siamese_mrcnn.annotations.index_annotations` makes it.
+            annotation_file: where they come from, for messages.
+        """
         dataset = cls()
-        dataset.coco = read_annotations(annotation_file)
+        dataset.coco = coco
         dataset.annotation_file = Path(annotation_file)
         for category_id in sorted(dataset.coco.getCatIds()):
             dataset.add_class(SOURCE, category_id, dataset.coco.cats[category_id]["name"])

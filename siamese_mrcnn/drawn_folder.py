@@ -30,7 +30,7 @@ def claim(folder, marker, recipe):
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DrawnFolderError(
             f"{folder} already holds something else, which is not overwritten. Give an empty "
-            "folder, or delete this one if it is an older drawing."
+            "folder, or delete this one if it is an older drawing or import."
         )
     write_json(folder / marker, recipe)
 

@@ -63,6 +63,7 @@ def evaluate(
     random_boxes=False,
     workers=2,
     progress=True,
+    split=None,
 ):
     """Evaluate a model on all images of a data set.
 
@@ -83,6 +84,7 @@ def evaluate(
         random_boxes: measure chance: move every detection to a random place first.
         workers: threads that load images and references.
         progress: show a progress bar with the time left.
+        split: to record in the report: a number, "all", or the names of the novel classes.
 
     Returns:
         the report: "bbox" and "segm" {metric: {"mean", "interval", "runs"}}, "classes" with AP by
@@ -108,7 +110,7 @@ def evaluate(
     with _settings(model.config, PROFILES[profile]), _folder(output) as folder:
         log = _log(model, loader, arguments, folder)
         search_images(model, loader, image_ids, log, change, workers, progress)
-        return _report(loader, image_ids, arguments, log, folder)
+        return _report(loader, image_ids, arguments, split, log, folder)
 
 
 def _loader(dataset, config, classes, runs, shots, profile, limit, seed, references):
@@ -139,9 +141,11 @@ def _log(model, loader, arguments, folder):
     return EvaluationLog(folder / f"progress-{fingerprint(identity)}.jsonl")
 
 
-def _report(loader, image_ids, arguments, log, folder):
+def _report(loader, image_ids, arguments, split, log, folder):
     """Make the report of what the log holds, and write all files."""
     report = {**arguments, "images": len(image_ids), **_count(log, loader.runs)}
+    if split is not None:  # tells what was measured, changes nothing in it
+        report["split"] = list(split) if isinstance(split, tuple | list) else str(split)
     report |= _measure(loader, image_ids, log, folder)
     _write_references(log, report, folder)
     write_report(report, folder)

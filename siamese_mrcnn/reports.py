@@ -131,7 +131,7 @@ def _description(report):
     text = (
         f"{report['images']} images, {report['queries']} queries in each of {report['runs']} "
         f"runs, {report['shots']} reference(s) a query, {len(report['classes'])} classes, "
-        f"seed {report['seed']}."
+        f"seed {report['seed']}.{_split(report)}"
     )
     failures = report["failures"]
     if failures:
@@ -141,6 +141,14 @@ def _description(report):
             + "\n".join(lines)
         )
     return text
+
+
+def _split(report):
+    """A sentence on the split, where it was told."""
+    split = report.get("split")
+    if split is None:
+        return ""
+    return f" Novel: {', '.join(split)}." if isinstance(split, list) else f" Split {split}."
 
 
 def _kinds(report):

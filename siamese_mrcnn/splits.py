@@ -1,12 +1,13 @@
 """Which classes a split leaves out of training, and which images it keeps for validation."""
 
+import difflib
 from typing import Literal
 
 NUM_SPLITS = 4
 VALIDATION_IMAGES = 3000  # the end of COCO's train2017, as the paper keeps it
 SMALL_LIST = 2 * VALIDATION_IMAGES  # shorter lists keep a tenth instead
 
-Split = Literal[1, 2, 3, 4, "all"]
+Split = Literal[1, 2, 3, 4, "all"] | tuple[str, ...]  # or the names of the classes to leave out
 
 
 class SplitError(ValueError):
@@ -35,6 +36,55 @@ def split_classes(split, class_ids=range(1, 81)):
     seen = tuple(class_id for class_id in class_ids if class_id % NUM_SPLITS != remainder)
     novel = tuple(class_id for class_id in class_ids if class_id % NUM_SPLITS == remainder)
     return seen, novel
+
+
+def seen_and_novel(dataset, split):
+    """Divide the classes of a data set into those to train on and those kept for the test.
+
+    Args:
+        dataset: prepared, with `class_ids` and `class_names`, the background first.
+        split: 1, 2, 3, 4 or "all", see `split_classes`; or a tuple or list of class names, which
+            are the novel ones: a split of one's own.
+
+    Returns:
+        seen, novel: two tuples of ascending class ids.
+
+    Raises:
+        SplitError: if there is no such split or name, or if no class is left to train on.
+    """
+    class_ids = [int(class_id) for class_id in dataset.class_ids if class_id > 0]
+    if not isinstance(split, tuple | list):
+        return split_classes(split, class_ids)
+    novel = frozenset(class_ids_of(split, dataset))
+    seen = tuple(class_id for class_id in class_ids if class_id not in novel)
+    if not novel:
+        raise SplitError(
+            "A split of one's own needs the name of at least one novel class. Leave out nothing by "
+            'the split "all".'
+        )
+    if not seen:
+        raise SplitError(
+            f"All {len(class_ids)} classes of the data set are named as novel, so that none is "
+            "left to train on. Name fewer."
+        )
+    return seen, tuple(sorted(novel))
+
+
+def class_ids_of(names, dataset):
+    """Class ids of some names, in the order of the names; all of those that share one.
+
+    Raises:
+        SplitError: if the data set has no class of a name; suggests the nearest.
+    """
+    known = [str(name) for name in dataset.class_names[1:]]
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise SplitError(
+                f"The data set has no class {name!r}.{hint} It has: {', '.join(known)}."
+            )
+    return [number for name in names for number, other in enumerate(known, 1) if other == name]
 
 
 def training_and_validation(image_ids):

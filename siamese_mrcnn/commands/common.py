@@ -5,6 +5,7 @@ import ast
 import contextlib
 import difflib
 import importlib
+import json
 import logging
 import os
 import sys
@@ -75,10 +76,49 @@ def add_data_arguments(parser, split):
         parser: to add to.
         split: what --split decides, for its help.
     """
-    parser.add_argument("--data", required=True, metavar="FOLDER", help="in COCO's own layout")
-    parser.add_argument("--split", default="1", metavar="1|2|3|4|all", help=f"{split} (default: 1)")
+    parser.add_argument(
+        "--data",
+        required=True,
+        metavar="FOLDER|FILE",
+        help="a folder in COCO's own layout; or data of your own, see import-data",
+    )
+    add_source_arguments(parser)
+    splits = parser.add_mutually_exclusive_group()
+    # The default is no text: argparse would take a given "1" for the default, not for a choice.
+    splits.add_argument("--split", default=1, metavar="1|2|3|4|all", help=f"{split} (default: 1)")
+    splits.add_argument(
+        "--novel",
+        dest="split",
+        default=argparse.SUPPRESS,
+        type=names,
+        metavar="NAMES|FILE",
+        help="a split of your own: names of the classes to leave out of training, separated by "
+        "commas, or a file with one a line (or a list in JSON)",
+    )
     parser.add_argument("--shots", type=positive, default=1, help="references a query")
     parser.add_argument("--workers", type=positive, default=2, help="threads that load")
+
+
+def add_source_arguments(parser):
+    """How to read data that is not in COCO's own layout."""
+    parser.add_argument(
+        "--images",
+        metavar="FOLDER",
+        help="of an annotation file (default: where the file is)",
+    )
+    parser.add_argument(
+        "--attribute",
+        metavar="NAME",
+        help="of a VIA file: the region attribute that names the category (default: the only one)",
+    )
+    parser.add_argument(
+        "--category", metavar="NAME", help="what everything is, where VIA or masks name none"
+    )
+
+
+def source_options(arguments):
+    """What `add_source_arguments` asked for, as `siamese_mrcnn.own_data.load_dataset` takes it."""
+    return {name: getattr(arguments, name) for name in ("images", "attribute", "category")}
 
 
 def add_weights_arguments(parser):
@@ -160,6 +200,16 @@ def assignment(text):
     return key, value
 
 
+def names(text):
+    """A tuple of names: separated by commas, or those of a file, a line each or a JSON list."""
+    if os.path.isfile(text):
+        return _names_of_file(text)
+    found = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not found:
+        raise argparse.ArgumentTypeError(f"expected names separated by commas, got {text!r}")
+    return found
+
+
 def box(text):
     """Four whole numbers "y1,x1,y2,x2" in pixels, y2 and x2 outside."""
     try:
@@ -171,6 +221,22 @@ def box(text):
             f"expected y1,x1,y2,x2 in pixels with y1 < y2 and x1 < x2, got {text!r}"
         )
     return y1, x1, y2, x2
+
+
+def _names_of_file(path):
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            text = file.read()
+        found = json.loads(text) if text.lstrip().startswith("[") else text.splitlines()
+        stripped = tuple(name.strip() for name in found if name.strip())
+    except (OSError, ValueError, AttributeError) as error:
+        raise argparse.ArgumentTypeError(
+            f"expected a file with a name a line or with a JSON list of names, but {path} cannot "
+            f"be read as such: {error}"
+        ) from error
+    if not stripped:
+        raise argparse.ArgumentTypeError(f"expected a file with names, but {path} holds none")
+    return stripped
 
 
 def _number(text, kind, allowed, expected):
@@ -189,24 +255,16 @@ def choose_classes(text, dataset, split):
     Raises:
         ValueError: a name that the data set does not have, or a split without novel classes.
     """
-    from siamese_mrcnn.splits import split_classes
+    from siamese_mrcnn.splits import class_ids_of, seen_and_novel
 
-    ids = [class_id for class_id in dataset.class_ids if class_id > 0]
-    seen, novel = split_classes(split, ids)
-    subsets = {"all": ids, "seen": seen, "novel": novel}
-    if text in subsets:
-        if not subsets[text]:
-            raise ValueError(
-                f"Split {split} has no {text} classes. Choose --split 1, 2, 3 or 4, or "
-                "--classes all."
-            )
-        return list(subsets[text])
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    numbers = {dataset.class_names[class_id]: class_id for class_id in ids}
-    unknown = [name for name in names if name not in numbers]
-    if unknown or not names:
+    seen, novel = seen_and_novel(dataset, split)
+    subsets = {"all": dataset.class_ids[1:].tolist(), "seen": seen, "novel": novel}
+    if text not in subsets:
+        chosen = [name.strip() for name in text.split(",") if name.strip()]
+        return class_ids_of(chosen or [text], dataset)
+    if not subsets[text]:
         raise ValueError(
-            f"The data set has no class {', '.join(map(repr, unknown)) or repr(text)}. It has: "
-            f"{', '.join(numbers)}."
+            f"Split {split} has no {text} classes. Choose --split 1, 2, 3 or 4, name them by "
+            "--novel, or choose --classes all."
         )
-    return [numbers[name] for name in names]
+    return list(subsets[text])

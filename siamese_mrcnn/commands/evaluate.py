@@ -1,4 +1,4 @@
-"""Measure one-shot average precision on the test images of a COCO folder.
+"""Measure one-shot average precision on test images.
 
 Every image is searched for every chosen class that it shows, with references drawn from the other
 images. Called again with the same arguments, an interrupted evaluation goes on.
@@ -37,10 +37,10 @@ def add_arguments(parser):
 
 def run(arguments):
     common.load_backend(arguments)
-    from siamese_mrcnn.coco import CocoDataset
     from siamese_mrcnn.evaluation import evaluate
+    from siamese_mrcnn.own_data import load_dataset
 
-    dataset = CocoDataset.from_folder(arguments.data, "test")
+    dataset = load_dataset(arguments.data, portion="test", **common.source_options(arguments))
     classes = common.choose_classes(arguments.classes, dataset, arguments.split)
     config = common.make_config(
         arguments.config, arguments.settings, IMAGES_PER_GPU=1, NUM_TARGETS=arguments.shots
@@ -59,6 +59,7 @@ def run(arguments):
         references=arguments.references,
         random_boxes=arguments.random_boxes,
         workers=arguments.workers,
+        split=arguments.split,
     )
     print(summary(report))
     print(f"All numbers: {arguments.out}/report.md")

@@ -1,11 +1,15 @@
-"""Train on a COCO folder, by the paper's schedule or in a single stage.
+"""Train on COCO or data of your own, by the paper's schedule or in a single stage.
 
 Checkpoints, history.csv and TensorBoard's files go to a folder below --logs. `--weights last`
 goes on with the latest run, exactly where it stopped.
 """
 
+import logging
+
 from siamese_mrcnn.commands import common
 from siamese_mrcnn.schedules import SCHEDULES, WATCHED_IMAGES, Stage
+
+logger = logging.getLogger(__name__)
 
 # Without ImageNet's weights to start from, a higher rate lets the heads overshoot.
 RATE, RATE_FROM_RANDOM = 0.02, 0.002
@@ -101,7 +105,9 @@ def run(arguments):
     from siamese_mrcnn.model import SiameseMaskRCNN
     from siamese_mrcnn.schedules import run_schedule
 
-    training, validation = open_data(arguments.data, arguments.split)
+    training, validation = open_data(
+        arguments.data, arguments.split, **common.source_options(arguments)
+    )
     config = common.make_config(
         arguments.config,
         arguments.settings,
@@ -134,10 +140,15 @@ def watch(arguments, model, validation):
     """
     if arguments.watch is None:
         return []
-    from siamese_mrcnn.splits import split_classes
+    if validation is None:
+        raise ValueError(
+            "--watch measures on validation images, but there are none that can serve. Train "
+            "without it, and evaluate afterwards."
+        )
+    from siamese_mrcnn.splits import seen_and_novel
     from siamese_mrcnn.watching import OneShotAP
 
-    seen, novel = split_classes(arguments.split, validation.class_ids[1:])
+    seen, novel = seen_and_novel(validation, arguments.split)
     return [
         OneShotAP(
             model,
@@ -222,16 +233,35 @@ def refuse_unwatched_images(arguments):
         )
 
 
-def open_data(folder, split):
-    """Training and validation part of a COCO folder, limited to the split's seen classes."""
-    from siamese_mrcnn.coco import CocoDataset
-    from siamese_mrcnn.splits import split_classes
+def open_data(folder, split, **options):
+    """Training and validation part of some data, limited to the split's seen classes.
 
-    datasets = [CocoDataset.from_folder(folder, part) for part in ("train", "validation")]
-    for dataset in datasets:
-        ids = [class_id for class_id in dataset.class_ids if class_id > 0]
-        dataset.active_classes, _ = split_classes(split, ids)
-    return datasets
+    Args:
+        folder: in COCO's own layout, or what else `siamese_mrcnn.own_data.load_dataset` opens.
+        split: see `siamese_mrcnn.splits.seen_and_novel`.
+        options: how to read it, as of `load_dataset`.
+
+    Returns:
+        training data; validation data, or None where it shows no seen class.
+    """
+    from siamese_mrcnn.annotations import AnnotationError
+    from siamese_mrcnn.own_data import load_dataset
+    from siamese_mrcnn.splits import seen_and_novel
+
+    training, validation = (
+        load_dataset(folder, portion=part, **options) for part in ("train", "validation")
+    )
+    training.active_classes = seen_and_novel(training, split)[0]
+    try:
+        validation.active_classes = training.active_classes
+    except AnnotationError:
+        logger.warning(
+            "Training goes without validation: the %d images kept for it show none of the classes "
+            "that are trained on.",
+            validation.num_images,
+        )
+        validation = None
+    return training, validation
 
 
 def start_from(model, weights, split, training):

@@ -83,6 +83,37 @@ def test_classes(shapes_folder):
         common.choose_classes("novel", dataset, "5")
 
 
+def test_classes_of_an_own_split(shapes_folder):
+    dataset = CocoDataset.from_folder(shapes_folder, "test")
+    assert common.choose_classes("novel", dataset, ("star", "circle")) == [1, 4]
+    assert common.choose_classes("seen", dataset, ("star", "circle")) == [2, 3, *range(5, 13)]
+    with pytest.raises(ValueError, match=r"no class 'cirle'\. Did you mean 'circle'\?"):
+        common.choose_classes("novel", dataset, ("star", "cirle"))
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+def test_splits_by_number_and_by_name(command, tmp_path, capsys):
+    def split_of(*arguments):
+        shared = (command, "--data", "d", "--weights", "w")
+        return cli._parser().parse_args([*shared, *map(str, arguments)]).split
+
+    assert (split_of(), split_of("--split", "3"), split_of("--split", "all")) == (1, "3", "all")
+    assert split_of("--novel", " rose, sea lily,") == ("rose", "sea lily")
+    lines, listed = tmp_path / "novel.txt", tmp_path / "novel.json"
+    lines.write_text("\ufeffrose\n\n sea lily, wild\n", "utf-8")
+    assert split_of("--novel", lines) == ("rose", "sea lily, wild")
+    listed.write_text('["rose", "sea lily"]')
+    assert split_of("--novel", listed) == ("rose", "sea lily")
+    for text in ("", "[1]", "[rose"):
+        listed.write_text(text)
+        for_both = (command, "--data", "d", "--weights", "w", "--novel", listed)
+        assert "expected a file with" in misunderstood(capsys, *for_both)
+    both = (command, "--data", "d", "--weights", "w", "--novel", "rose", "--split", "1")
+    assert "not allowed with argument" in misunderstood(capsys, *both)
+    none = (command, "--data", "d", "--weights", "w", "--novel", ",")
+    assert "expected names separated by commas" in misunderstood(capsys, *none)
+
+
 def test_configuration():
     config = common.make_config("large", IMAGES_PER_GPU=2, NUM_TARGETS=5, SEED=None)
     assert (config.BATCH_SIZE, config.NAME, config.SEED) == (2, "large_coco", 0)

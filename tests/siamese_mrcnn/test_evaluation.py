@@ -50,6 +50,21 @@ def files(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
+def test_the_split_is_recorded_and_changes_nothing(detector, classes, tmp_path):
+    plain = run(detector, classes, runs=1, output=tmp_path)
+    assert "split" not in plain
+    calls = len(detector.calls)
+    for split, recorded, words in (
+        (2, "2", "Split 2."),
+        (("star", "arrow"), ["star", "arrow"], "Novel: star, arrow."),
+    ):
+        report = run(detector, classes, runs=1, output=tmp_path, split=split)
+        assert report == plain | {"split": recorded}
+        assert json.loads((tmp_path / "report.json").read_text())["split"] == recorded
+        assert f"seed 0. {words}\n" in (tmp_path / "report.md").read_text()
+    assert len(detector.calls) == calls  # what was found is used again
+
+
 def test_truth_scores_one(detector, classes):
     report = run(detector, classes)
     for kind in ("bbox", "segm"):

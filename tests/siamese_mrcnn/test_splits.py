@@ -2,7 +2,13 @@
 
 import pytest
 
-from siamese_mrcnn.splits import SplitError, split_classes, training_and_validation
+from siamese_mrcnn.splits import (
+    SplitError,
+    class_ids_of,
+    seen_and_novel,
+    split_classes,
+    training_and_validation,
+)
 
 
 def test_split_one_leaves_out_every_fourth_class_from_the_first():
@@ -58,3 +64,36 @@ def test_a_short_list_keeps_a_tenth_at_its_end():
 def test_one_image_is_too_few():
     with pytest.raises(SplitError, match="at least two annotated images"):
         training_and_validation([1])
+
+
+class Flowers:
+    """What a split asks of a data set."""
+
+    class_ids = range(5)
+    class_names = ("BG", "rose", "tulip", "sea lily", "rose")  # two of a name
+
+
+def test_a_split_of_ones_own_leaves_out_the_named_classes():
+    assert seen_and_novel(Flowers, ("tulip",)) == ((1, 3, 4), (2,))
+    assert seen_and_novel(Flowers, ["sea lily", "tulip", "tulip"]) == ((1, 4), (2, 3))
+    assert seen_and_novel(Flowers, ("rose",)) == ((2, 3), (1, 4))
+    assert class_ids_of(["sea lily", "rose"], Flowers) == [3, 1, 4]
+
+
+def test_a_split_by_number_of_a_data_set():
+    assert seen_and_novel(Flowers, "4") == ((1, 2, 3), (4,))
+    assert seen_and_novel(Flowers, "all") == ((1, 2, 3, 4), ())
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (("tulips",), r"no class 'tulips'\. Did you mean 'tulip'\? It has: rose, tulip, sea lily"),
+        (("tulip", "cat"), r"no class 'cat'\. It has:"),
+        (("rose", "tulip", "sea lily"), "All 4 classes .* none is left to train on"),
+        ((), "at least one novel class"),
+    ],
+)
+def test_an_own_split_that_cannot_be_is_refused_in_a_sentence(names, words):
+    with pytest.raises(SplitError, match=words):
+        seen_and_novel(Flowers, names)

@@ -6,6 +6,7 @@ import pytest
 
 from command_line import call, refused
 from mrcnn.learning_rates import LearningRate, as_setting
+from own_folders import plan, write_via
 from siamese_mrcnn import cli, schedules, watching
 from siamese_mrcnn.commands import train
 
@@ -93,6 +94,26 @@ def test_watching(shapes_folder, monkeypatch, capsys):
     text = refused(capsys, "train", *arguments, "--watch-images", 9)
     assert "Give --watch N as well" in text
     assert len(trained) == 3
+
+
+def test_a_split_of_ones_own_in_data_of_ones_own(tmp_path, caplog):
+    scenes = plan(11)  # image 10, the last one, shows a sea lily
+    path = write_via(tmp_path, scenes)
+    training, validation = train.open_data(path, ("rose",), attribute="kind")
+    assert (training.active_classes, validation.active_classes) == ((2, 3), (2, 3))
+    assert (training.num_images, validation.num_images) == (10, 1) and not caplog.text
+    training, validation = train.open_data(path, ("sea lily",))
+    assert training.active_classes == (1, 3) and validation is None
+    assert "without validation: the 1 images kept for it show none" in caplog.text
+    with pytest.raises(ValueError, match=r"no class 'rosa'\. Did you mean 'rose'"):
+        train.open_data(path, ("rosa",))
+
+
+def test_nothing_is_watched_without_validation_images(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("siamese_mrcnn.model.SiameseMaskRCNN", lambda *_: None)
+    data = ("--data", write_via(tmp_path, plan(11)), "--novel", "sea lily")
+    text = refused(capsys, "train", *data, "--config", "shapes", "--watch", 1)
+    assert "--watch measures on validation images, but there are none" in text
 
 
 def test_what_training_starts_from(capsys):

@@ -1,0 +1,51 @@
+"""Bring data of your own into COCO's layout, and keep a part of it for the test.
+
+SOURCE is a COCO or VIA (VGG Image Annotator) JSON file, or a folder of pictures and mask files:
+
+    SOURCE/street/images/any.jpg     one picture
+    SOURCE/street/masks/car/1.png    the mask of an instance each, in a folder of its category
+    SOURCE/street/labels/dog.png     or one file for all dogs: each value but 0 is an instance
+
+An interrupted call goes on where it stopped when it is repeated.
+"""
+
+from siamese_mrcnn.commands import common
+
+
+def add_arguments(parser):
+    parser.add_argument(
+        "source", metavar="SOURCE", help="a file, or a folder of pictures and masks"
+    )
+    parser.add_argument("--out", required=True, metavar="FOLDER", help="empty or missing folder")
+    common.add_source_arguments(parser)
+    test = parser.add_mutually_exclusive_group()
+    test.add_argument(
+        "--test-part",
+        type=common.fraction,
+        default=0.2,
+        metavar="PART",
+        help="of the images of each category, drawn to test on (default: 0.2; 1: all)",
+    )
+    test.add_argument("--test", metavar="SOURCE", help="other data to test on, of any kind")
+    parser.add_argument("--test-images", metavar="FOLDER", help="as --images, of --test")
+    parser.add_argument("--seed", type=common.natural, default=0, help="of the draw")
+    parser.add_argument(
+        "--link", action="store_true", help="make symbolic links to images, not copies"
+    )
+
+
+def run(arguments):
+    from siamese_mrcnn.data_import import import_data, to_text
+    from siamese_mrcnn.own_data import read_own_data
+
+    if arguments.test_images is not None and arguments.test is None:
+        raise ValueError("--test-images are those of other data to test on: give --test as well.")
+    options = common.source_options(arguments)
+    data = read_own_data(arguments.source, **options)
+    test = None
+    if arguments.test is not None:
+        test = read_own_data(arguments.test, **options | {"images": arguments.test_images})
+    imported = import_data(
+        data, arguments.out, test, arguments.test_part, arguments.seed, arguments.link
+    )
+    print(to_text(imported))
