@@ -19,7 +19,6 @@ from skimage.color import rgb2gray
 
 import mrcnn.model as modellib
 from mrcnn import utils
-from mrcnn.augmentation import HorizontalFlip
 from mrcnn.config import Config
 from mrcnn.dataset import DatasetError
 from mrcnn.files import atomic_path
@@ -167,7 +166,6 @@ def train(config, dataset_dir, logs, weights="coco", epochs=EPOCHS):
         learning_rate=config.LEARNING_RATE,
         epochs=epochs,
         layers="all" if weights == "none" else "heads",
-        augmentation=HorizontalFlip(0.5),
     )
     return model.find_last()
 
