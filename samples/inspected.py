@@ -3,6 +3,7 @@
 "shapes" are the drawings of shapes/shapes.py, "coco" is what coco/coco.py trains on.
 """
 
+import keras
 import numpy as np
 from coco import coco
 from shapes import shapes
@@ -87,6 +88,7 @@ def _random_model(config, dataset, logs):
         "weights are random: all steps can be seen, but what is found means nothing."
     )
     config.DETECTION_MIN_CONFIDENCE = 0  # or there would be no detections to look at
+    keras.utils.set_random_seed(config.SEED)
     model = modellib.MaskRCNN(mode="inference", config=config, model_dir=logs)
     images = [dataset.load_image(image_id) for image_id in dataset.image_ids[:MEASURED_IMAGES]]
     prepared = model.prepare(images)

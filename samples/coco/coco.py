@@ -20,7 +20,6 @@ from mrcnn.config import Config
 from siamese_mrcnn.annotations import decode_mask, is_crowd, read_annotations
 from siamese_mrcnn.baseline import evaluate_plain
 from siamese_mrcnn.commands.common import positive
-from siamese_mrcnn.download import download
 from siamese_mrcnn.reports import to_markdown
 from siamese_mrcnn.schedules import Stage, run_schedule
 
@@ -169,6 +168,8 @@ def fetch(folder, subsets, year):
             f"annotations_trainval{year}.zip from cocodataset.org and unpack them in {folder}, or "
             "use --year 2017, which has the same images."
         )
+    from siamese_mrcnn.download import download  # locks its folder as Windows cannot
+
     download(folder, ("annotations", *subsets))
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import coco_folder
-import mrcnn.model as modellib
 from mrcnn import utils
 from mrcnn.masks import boxes_of_masks
 from mrcnn.results import Detections
+from siamese_mrcnn import download as downloads
 from siamese_mrcnn.annotations import AnnotationError
 from siamese_mrcnn.schedules import Stage
 from small import FewOfAll
@@ -123,7 +123,7 @@ def test_what_is_missing_is_named(sample, folder):
 
 def test_what_is_fetched(sample, folder, monkeypatch):
     fetched = []
-    monkeypatch.setattr(sample, "download", lambda *arguments: fetched.append(arguments))
+    monkeypatch.setattr(downloads, "download", lambda *arguments: fetched.append(arguments))
     monkeypatch.setattr(sample, "train", lambda *arguments: None)
     monkeypatch.setattr(sample, "evaluate", lambda *arguments: None)
     sample.main(["train", "--dataset", str(folder), "--model", "coco"])
@@ -249,12 +249,13 @@ def test_a_trial(sample, folder, tmp_path, monkeypatch, capsys):
         FPN_CLASSIF_FC_LAYERS_SIZE = 16
         MASK_HEAD_CHANNELS = 8
 
-    start, logs = tmp_path / "start.h5", tmp_path / "logs"
-    modellib.MaskRCNN("inference", TinyConfig(), logs).save_weights(start)
+    logs = tmp_path / "logs"
     monkeypatch.setattr(sample, "CocoConfig", TinyConfig)
     monkeypatch.setattr(sample, "STAGES", (Stage(1, "heads", 0.001),))
     options = ["--dataset", str(folder), "--logs", str(logs)]
-    latest = sample.main(["train", *options, "--model", str(start)])
+    with monkeypatch.context() as patch:
+        patch.setattr(sample, "load_weights", lambda model, weights: None)  # so they are random
+        latest = sample.main(["train", *options, "--model", "imagenet"])
     assert Path(latest).name == "coco_0001.weights.h5"
     report = sample.main(["evaluate", *options, "--model", "last", "--limit", "2"])
     assert report["images"] == 2 and {"bbox", "segm"} <= set(report)

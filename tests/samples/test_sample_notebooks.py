@@ -111,7 +111,7 @@ def test_inspect_model(tmp_path):
         "assert len(final) == len(detections) > 0\n"
         "np.testing.assert_array_equal(ids[final], found_ids)\n"
         "np.testing.assert_allclose(scores[final], detections[:, 5], rtol=1e-5)\n"
-        "np.testing.assert_allclose(refined[final], boxes, atol=1)\n"
+        "np.testing.assert_allclose(refined[final], detections[:, :4], atol=1e-5)\n"
         "clipped_again = rpn['refined_anchors_clipped'][0, rpn['post_nms_anchor_ix']]\n"
         "np.testing.assert_allclose(rpn['proposals'][0, : len(clipped_again)], clipped_again,"
         " atol=1e-5)",
