@@ -28,7 +28,7 @@ def load_starting_weights(model, weights, dataset=None, folder="checkpoints"):
         ValueError: a model in mode "inference" would have random parts.
         FileNotFoundError, OSError, mrcnn.weights.WeightsError: as `MaskRCNN.load_weights`.
     """
-    if model.mode == "inference" and weights in ("imagenet", "none"):
+    if weights in ("imagenet", "none") and model.mode == "inference":
         raise ValueError(
             f"The weights {weights!r} are to start training from; they find nothing. Give the "
             'file of a trained model, or "last".'
@@ -40,18 +40,25 @@ def load_starting_weights(model, weights, dataset=None, folder="checkpoints"):
     elif weights == "last":
         model.load_latest_checkpoint()
     elif weights == "coco":
-        _load_coco(model, Path(folder) / COCO_FILE)
+        _load_coco(model, folder)
     else:
         model.load_weights(weights, by_name=True)
 
 
-def _load_coco(model, path):
+def coco_weights(folder="checkpoints"):
+    """Path of Matterport's Mask R-CNN of COCO, fetched into a folder where it is missing."""
+    path = Path(folder) / COCO_FILE
+    if not path.is_file():
+        download_trained_weights(path)
+    return path
+
+
+def _load_coco(model, folder):
     same_classes = model.config.NUM_CLASSES == COCO_CLASSES
     if model.mode == "inference" and not same_classes:
         raise ValueError(
             f"A model of {model.config.NUM_CLASSES} classes cannot detect with the weights of "
             f'COCO, which has {COCO_CLASSES}: train it first ("coco" is where training starts).'
         )
-    if not path.is_file():
-        download_trained_weights(path)
-    model.load_weights(path, by_name=True, exclude=() if same_classes else CLASS_LAYERS)
+    exclude = () if same_classes else CLASS_LAYERS
+    model.load_weights(coco_weights(folder), by_name=True, exclude=exclude)

@@ -29,9 +29,7 @@ def run(arguments):
 
     if not arguments.out.endswith(KERAS_SUFFIX):
         raise ValueError(f"--out must end in {KERAS_SUFFIX}, but is {arguments.out}.")
-    training, _ = open_data(
-        arguments.data, arguments.split, **common.source_options(arguments)
-    )
+    training, _ = open_data(arguments.data, arguments.split, **common.source_options(arguments))
     config = common.make_config(
         arguments.config,
         arguments.settings,
