@@ -148,7 +148,9 @@ def test_drawn_balloons_lie_within_their_outlines(modules, tmp_path):
         masks, _ = dataset.load_mask(image_id)
         assert masks.sum(axis=-1).max() == 1
         saturated = np.ptp(colors, axis=-1) > 130  # as nothing of the ground is
-        assert not (saturated & ~masks.any(axis=-1)).any()
+        # OpenCV paints the pixels that an outline touches, too
+        reached = cv2.dilate(masks.any(axis=-1).astype(np.uint8), np.ones((3, 3))) > 0
+        assert not (saturated & ~reached).any()
         for index in range(masks.shape[-1]):
             assert saturated[masks[..., index]].mean() > 0.8  # all but the light on it
 
