@@ -50,13 +50,13 @@ class Config(mrcnn.config.Config):
         self.TARGET_SHAPE = (self.NUM_TARGETS, self.TARGET_MAX_DIM, self.TARGET_MAX_DIM, 3)
 
     def validate(self):
-        super().validate()
         if (self.FEATURES, self.CONVENTIONS) != ("fpn", "matterport"):
             raise ConfigError(
                 "References are matched with a feature pyramid of Matterport's conventions, so "
                 'FEATURES must be "fpn" and CONVENTIONS "matterport", but they are '
                 f"{self.FEATURES!r} and {self.CONVENTIONS!r}."
             )
+        super().validate()
         if self.TARGET_MAX_DIM % 32 or self.TARGET_MAX_DIM < 32:
             raise ConfigError(
                 f"TARGET_MAX_DIM is {self.TARGET_MAX_DIM}, but the backbone halves the reference "

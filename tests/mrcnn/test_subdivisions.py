@@ -19,6 +19,7 @@ SETTINGS = {
     # RoIs that come with the batch: two proposals of nearly one score may change places where a
     # sum is rounded in another way.
     "USE_RPN_ROIS": False,
+    "RUN_EAGERLY": False,  # compiled, as they are used
     "MAX_GT_INSTANCES": 2,  # all there are in each image
 }
 

@@ -18,6 +18,7 @@ FOLDER = Path(__file__).parents[2] / "samples" / "balloon"
 SQUARE = {"name": "polygon", "all_points_x": [2, 6, 6, 2], "all_points_y": [3, 3, 5, 5]}
 TRIANGLE = {"name": "polygon", "all_points_x": [10, 14, 10], "all_points_y": [1, 1, 5]}
 FEW_WEIGHTS = {
+    "RUN_EAGERLY": True,
     "IMAGES_PER_GPU": 2,
     "STEPS_PER_EPOCH": 1,
     "VALIDATION_STEPS": 1,

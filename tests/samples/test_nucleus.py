@@ -15,6 +15,7 @@ from mrcnn.results import Detections
 
 FOLDER = Path(__file__).parents[2] / "samples" / "nucleus"
 FEW_WEIGHTS = {
+    "RUN_EAGERLY": True,
     "IMAGES_PER_GPU": 2,
     "STEPS_PER_EPOCH": 1,
     "VALIDATION_STEPS": 1,

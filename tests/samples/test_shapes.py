@@ -27,6 +27,7 @@ def tiny(sample):
     """A configuration with few weights that trains for one step an epoch."""
 
     class TinyConfig(sample.ShapesConfig):
+        RUN_EAGERLY = True
         IMAGES_PER_GPU = 2
         STEPS_PER_EPOCH = 1
         BACKBONE_WIDTH = 16
@@ -157,6 +158,7 @@ def test_the_notebook_runs(tmp_path):
     assert not [cell for cell in code if cell.outputs or cell.execution_count]
     (arguments,) = [cell for cell in code if cell.id == "arguments"]
     arguments.source += f"\nMINUTES, FRESH, LOGS = 0.001, 3, {str(tmp_path)!r}"
+    arguments.source += "\nimport shapes\nshapes.ShapesConfig.RUN_EAGERLY = True"
     where = {"metadata": {"path": str(FOLDER)}}
     NotebookClient(notebook, timeout=600, resources=where).execute()
     text = "".join(output.get("text", "") for cell in code for output in cell.outputs)

@@ -33,7 +33,12 @@ from siamese_mrcnn.evaluation import evaluate
 from tiny import tiny_siamese_model
 
 LIMIT = 3  # images
-SETTINGS = {"IMAGE_MIN_DIM": 64, "IMAGE_MAX_DIM": 64, "STEPS_PER_EPOCH": 1}
+SETTINGS = {
+    "IMAGE_MIN_DIM": 64,
+    "IMAGE_MAX_DIM": 64,
+    "STEPS_PER_EPOCH": 1,
+    "RUN_EAGERLY": False,
+}
 
 
 def main():
