@@ -147,9 +147,9 @@ def run_stage(model, config, batches, validation, log_dir, epochs, checkpoint, s
                     FollowEpochs(batches),
                     GoOnWithMeans(checkpoint if continued and skipped else None),
                     SaveCheckpoint(log_dir, name, stage, batches, config.SNAPSHOT_STEPS),
-                    history,
                     *history_callbacks(log_dir),
                     *callbacks,
+                    history,  # the last, for what the others add
                 ],
             )
     finally:

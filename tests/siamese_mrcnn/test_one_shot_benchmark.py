@@ -49,8 +49,10 @@ def weights(tmp_path_factory):
     return path
 
 
-def test_the_demo_measures_draws_and_trains(weights, tmp_path, capsys):
-    arguments = ("--weights", weights, "--scenes", 40, "--steps", 2, "--out", tmp_path)
+def test_the_demo_measures_draws_and_trains(weights, tmp_path, capsys, monkeypatch):
+    quick = {"RUN_EAGERLY": True, "IMAGES_PER_GPU": 1, "DETECTION_MAX_INSTANCES": 4}
+    monkeypatch.setattr(demo, "GlyphConfig", type("Quick", (GlyphConfig,), quick))
+    arguments = ("--weights", weights, "--scenes", 24, "--steps", 2, "--out", tmp_path)
     assert call("demo", *arguments) == 0
     text = capsys.readouterr().out
     for row in (Row("novel", 1), Row("novel", 5), Row("seen", 1), Row("novel", 1, True)):
