@@ -25,8 +25,8 @@ SCHEDULES = {
     # drawn glyphs, after `siamese_mrcnn.pretraining`, with Adam
     "glyphs": (
         Stage(1, "heads", 0.001),
-        Stage(6, "all", 0.0005),
-        Stage(8, "all", 0.0001),
+        Stage(5, "all", 0.0005),
+        Stage(7, "all", 0.0001),
     ),
 }
 
