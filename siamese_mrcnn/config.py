@@ -99,9 +99,8 @@ class LargeConfig(Config):
 class GlyphConfig(Config):
     """For drawn glyphs of 256 pixels (`siamese_mrcnn.glyphs`), trained from nothing on two cores.
 
-    `siamese_mrcnn.pretraining` comes first.
-
-    The paper's network with a ResNet-18 of half the width, and narrower heads.
+    The paper's network with a ResNet-18 of half the width, and narrower heads, which begins with
+    `siamese_mrcnn.pretraining`.
     """
 
     NAME = "glyphs"

@@ -1,8 +1,8 @@
 """A start for training from nothing: first learn to name categories, then to compare them.
 
 What ImageNet's classes are to the paper's backbone, the categories that training may see are here.
-Backbone and pyramid learn to name crops of them. Only then do features of different categories
-differ at all, and a model that begins so need not find out by itself that the reference matters.
+Backbone and pyramid learn to name crops of them, so that the vectors of references tell categories
+apart before training begins to compare them with queries.
 """
 
 import keras
@@ -10,7 +10,7 @@ import numpy as np
 from keras import layers, ops
 
 from mrcnn.batches import FollowEpochs
-from mrcnn.normalization import NormalizedConvolution
+from mrcnn.normalization import NormalizedConvolution, batch_statistics
 from mrcnn.optimizer import GloballyClippedAdam
 from mrcnn.prefetch import Prefetcher
 from mrcnn.random_start import start_at_random
@@ -20,8 +20,8 @@ from siamese_mrcnn.batches import active_classes
 from siamese_mrcnn.matching import LEVELS
 from siamese_mrcnn.references import NoReferenceError, draw_reference
 
-LEARNING_RATE = 0.001  # rises from a twentieth, and falls to it along a cosine
-WARM_UP = 200  # steps
+LEARNING_RATE = 0.001  # after WARM_UP; then it falls to nothing along a cosine
+WARM_UP = 200  # steps, from a twentieth of the rate
 BATCH = 32  # crops
 
 
@@ -156,35 +156,36 @@ def pretrain(model, dataset, epochs, steps, workers=2, backup=None, verbose=1):
         `keras.callbacks.History` with "loss" and "accuracy" of each epoch.
 
     Raises:
-        PretrainingError: there is nothing to learn from.
+        PretrainingError: there is nothing to learn from, or more than one device is asked for.
     """
-    config = model.config
-    crops = CategoryCrops(dataset, config, steps, config.SEED, workers)
-    with model._scope():
-        naming = naming_model(model.network, len(crops.categories))
-        norms = [layer for layer in naming.layers if isinstance(layer, NormalizedConvolution)]
-        frozen = [layer.train_norm for layer in norms]
-        for layer in norms:
-            layer.train_norm = True
-        naming.compile(
-            GloballyClippedAdam(_rate(epochs * steps), global_clipnorm=config.GRADIENT_CLIP_NORM),
-            loss=MeanCrossEntropy(),
-            metrics=[CommonAccuracy()],
-            **compilation(config),
+    if model.config.GPU_COUNT != 1:
+        raise PretrainingError(
+            f"Naming is learned on one device, but GPU_COUNT is {model.config.GPU_COUNT}. Set it "
+            "to 1; training may use more afterwards."
         )
+    crops = CategoryCrops(dataset, model.config, steps, model.config.SEED, workers)
+    naming = naming_model(model.network, len(crops.categories))
+    norms = [layer for layer in naming.layers if isinstance(layer, NormalizedConvolution)]
+    try:
+        with batch_statistics(norms):
+            history = _fit(naming, model.config, crops, epochs, backup, verbose)
+    finally:
+        crops.close()
+    start_at_random(model, dataset, keep=named_variables(naming))
+    return history
+
+
+def _fit(naming, config, crops, epochs, backup, verbose):
+    naming.compile(
+        GloballyClippedAdam(_rate(epochs * len(crops)), global_clipnorm=config.GRADIENT_CLIP_NORM),
+        loss=MeanCrossEntropy(),
+        metrics=[CommonAccuracy()],
+        **compilation(config),
+    )
     callbacks = [FollowEpochs(crops)]
     if backup is not None:
         callbacks.append(keras.callbacks.BackupAndRestore(backup))
-    try:
-        history = naming.fit(
-            crops, epochs=epochs, shuffle=False, callbacks=callbacks, verbose=verbose
-        )
-    finally:
-        crops.close()
-        for layer, train_norm in zip(norms, frozen, strict=True):
-            layer.train_norm = train_norm
-    start_at_random(model, dataset, keep=named_variables(naming))
-    return history
+    return naming.fit(crops, epochs=epochs, shuffle=False, callbacks=callbacks, verbose=verbose)
 
 
 def _rate(steps):
@@ -192,7 +193,6 @@ def _rate(steps):
     return keras.optimizers.schedules.CosineDecay(
         LEARNING_RATE / 20,
         max(steps - warm_up, 1),
-        alpha=0.0,
         warmup_target=LEARNING_RATE,
         warmup_steps=warm_up,
     )

@@ -14,7 +14,6 @@ class Stage(NamedTuple):
     epochs: int  # number of the last epoch, counted from the very beginning
     layers: str  # see `mrcnn.layer_groups`
     learning_rate: float  # or a `mrcnn.learning_rates.LearningRate`, which changes by the step
-    train_bn: bool | None = None  # whether batch statistics are updated; None: TRAIN_BN
 
 
 SCHEDULES = {
@@ -47,6 +46,5 @@ def run_schedule(model, schedule, train_dataset, val_dataset, **keywords):
                 stage.learning_rate,
                 stage.epochs,
                 stage.layers,
-                train_bn=stage.train_bn,
                 **keywords,
             )

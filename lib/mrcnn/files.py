@@ -41,6 +41,23 @@ def atomic_path(path, suffix="", size=0):
             temporary.unlink()
 
 
+@contextlib.contextmanager
+def new_folder(path):
+    """An empty folder to fill, renamed to `path` when the block ends well.
+
+    What an interrupted block leaves beside `path` is removed by the next one.
+
+    Args:
+        path: of the folder to make; there must be none.
+    """
+    path = Path(path)
+    unfinished = path.with_name(f".{path.name}.partial")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    yield unfinished
+    os.replace(unfinished, path)
+
+
 def hdf5_size(tensors):
     """Bytes that an HDF5 file of these float32 tensors (or variables) needs at most."""
     return sum(4 * math.prod(tensor.shape) + OVERHEAD for tensor in tensors)

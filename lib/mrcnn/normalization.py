@@ -1,5 +1,6 @@
 """A convolution with its batch normalisation, as one layer."""
 
+import contextlib
 import math
 
 import keras
@@ -21,8 +22,8 @@ class NormalizedConvolution(keras.layers.Layer):
 
     With given statistics the normalisation is an affine map per channel, so it is folded into
     the kernel inside the graph: the same function of the same weights (gamma and beta still
-    train), without two passes over every activation. A kernel that covers the whole input is
-    applied as a matrix product.
+    train), without two passes over every activation. `fold` does it once instead of each time.
+    A kernel that covers the whole input is applied as a matrix product.
 
     Args:
         filters, kernel_size, strides, padding: as in `keras.layers.Conv2D`.
@@ -50,6 +51,7 @@ class NormalizedConvolution(keras.layers.Layer):
             momentum=MOMENTUM, epsilon=EPSILON, name=norm_name
         )
         self.train_norm = train_norm
+        self.folded = False  # whether kernel and bias hold the normalisation, see `fold`
 
     def build(self, input_shape):
         self.convolution.build(input_shape)
@@ -62,13 +64,38 @@ class NormalizedConvolution(keras.layers.Layer):
     def call(self, inputs, training=None):
         if self.train_norm and training:
             return self.norm(self.convolution(inputs), training=True)
-        scale = self.norm.gamma * ops.rsqrt(self.norm.moving_variance + EPSILON)
-        shift = self.norm.beta + (self.convolution.bias - self.norm.moving_mean) * scale
+        if self.folded and not training:
+            kernel = ops.convert_to_tensor(self.convolution.kernel)
+            return ops.add(self._convolve(inputs, kernel, training), self.convolution.bias)
+        scale, shift = self._affine_map()
         kernel = ops.convert_to_tensor(self.convolution.kernel)
         if math.prod(kernel.shape) > LARGEST_FOLDED_KERNEL:
             return ops.add(self._convolve(inputs, kernel, training) * scale, shift)
         # Spelled as `ops.add`, TensorFlow adds within the convolution.
         return ops.add(self._convolve(inputs, kernel * scale, training), shift)
+
+    def fold(self):
+        """Put the normalisation into kernel and bias for good; the layer computes the same.
+
+        The normalisation then changes nothing, and weights that are saved later are as good as
+        before. Detecting leaves it out until `folded` is False again, which new weights need.
+        """
+        scale, shift = self._affine_map()
+        self.convolution.kernel.assign(self.convolution.kernel * scale)
+        self.convolution.bias.assign(shift)
+        for weight, value in (
+            (self.norm.gamma, 1),
+            (self.norm.beta, 0),
+            (self.norm.moving_mean, 0),
+            (self.norm.moving_variance, 1 - EPSILON),
+        ):
+            weight.assign(ops.full_like(weight, value))
+        self.folded = True
+
+    def _affine_map(self):
+        """(scale, shift) of a channel, by given statistics."""
+        scale = self.norm.gamma * ops.rsqrt(self.norm.moving_variance + EPSILON)
+        return scale, self.norm.beta + (self.convolution.bias - self.norm.moving_mean) * scale
 
     def _convolve(self, inputs, kernel, training):
         strides, padding = self.convolution.strides, self.convolution.padding
@@ -87,3 +114,32 @@ class NormalizedConvolution(keras.layers.Layer):
             "padding": self.convolution.padding,
             "train_norm": self.train_norm,
         }
+
+
+def normalized_convolutions(model):
+    """The layers of a Keras model that are `NormalizedConvolution`s."""
+    return [layer for layer in model.layers if isinstance(layer, NormalizedConvolution)]
+
+
+def is_folded(model):
+    """Whether some layer of a Keras model is folded."""
+    return any(layer.folded for layer in normalized_convolutions(model))
+
+
+def no_longer_folded(model):
+    """New weights are in a Keras model: its layers normalise again."""
+    for layer in normalized_convolutions(model):
+        layer.folded = False
+
+
+@contextlib.contextmanager
+def batch_statistics(layers, momentum=MOMENTUM):
+    """Let `NormalizedConvolution`s normalise by the batch and keep its statistics, for a while."""
+    before = [(layer.train_norm, layer.norm.momentum) for layer in layers]
+    for layer in layers:
+        layer.train_norm, layer.norm.momentum = True, momentum
+    try:
+        yield
+    finally:
+        for layer, (train_norm, layer_momentum) in zip(layers, before, strict=True):
+            layer.train_norm, layer.norm.momentum = train_norm, layer_momentum

@@ -5,10 +5,8 @@ its activations grow from block to block. Here the statistics are measured once,
 and the outputs begin near zero, as is usual for detectors (Lin et al., arXiv 1708.02002).
 """
 
-import contextlib
-
 from mrcnn.batches import Batches
-from mrcnn.normalization import NormalizedConvolution
+from mrcnn.normalization import NormalizedConvolution, batch_statistics
 from mrcnn.weights import layer_of, named_variables
 
 OUTPUTS = {
@@ -69,18 +67,5 @@ def measure_statistics(model, batches, keep=()):
     ]
     for number, (inputs, _) in enumerate(batches):
         # With the momenta 0, 1/2, 2/3, ... the running mean is the plain mean.
-        with _measuring(layers, momentum=number / (number + 1)):
+        with batch_statistics(layers, momentum=number / (number + 1)):
             model(inputs, training=True)
-
-
-@contextlib.contextmanager
-def _measuring(layers, momentum):
-    """Let layers normalise by the batch and keep its statistics."""
-    before = [(layer.train_norm, layer.norm.momentum) for layer in layers]
-    for layer in layers:
-        layer.train_norm, layer.norm.momentum = True, momentum
-    try:
-        yield
-    finally:
-        for layer, (train_norm, layer_momentum) in zip(layers, before, strict=True):
-            layer.train_norm, layer.norm.momentum = train_norm, layer_momentum

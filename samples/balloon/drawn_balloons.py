@@ -1,12 +1,10 @@
-"""Drawn balloons in the layout of the real ones, and a configuration that learns them in minutes.
+"""Drawn balloons in the layout of the real ones, and a configuration small enough for two cores.
 
 For trying the sample without photos and without a download.
 """
 
 import json
 import math
-import os
-import shutil
 from pathlib import Path
 
 import balloon
@@ -14,40 +12,24 @@ import cv2
 import numpy as np
 from rich.progress import track
 
-SIDE = 128  # pixels
+from mrcnn.files import new_folder
+from mrcnn.narrow import Narrow
+
+SIDE = Narrow.IMAGE_MAX_DIM  # pixels
 COUNTS = {"train": 300, "val": 20}
 CORNERS = 24  # of an outline
 MOST_BALLOONS = 3
 
 
-class DrawnConfig(balloon.BalloonConfig):
-    """A narrow ResNet-18 that two cores train from random weights in minutes."""
+class DrawnConfig(Narrow, balloon.BalloonConfig):
+    """For a random start on two cores; `mrcnn.narrow` has the sizes of the network."""
 
     IMAGES_PER_GPU = 8
     VALIDATION_STEPS = 2
     LEARNING_RATE = 0.01
-    TRAIN_BN = True  # from random weights
-    BACKBONE = "resnet18"
-    BACKBONE_WIDTH = 32
-    TOP_DOWN_PYRAMID_SIZE = 64
-    RPN_CHANNELS = 64
-    FPN_CLASSIF_FC_LAYERS_SIZE = 128
-    MASK_HEAD_CHANNELS = 32
-    MASK_POOL_SIZE = 7
-    MASK_SHAPE = [14, 14]
-    MINI_MASK_SHAPE = (28, 28)
-    IMAGE_MIN_DIM = SIDE
-    IMAGE_MAX_DIM = SIDE
-    RPN_ANCHOR_SCALES = (16, 24, 32, 48, 64)
-    RPN_TRAIN_ANCHORS_PER_IMAGE = 64
-    PRE_NMS_LIMIT = 1000
-    POST_NMS_ROIS_TRAINING = 100
-    POST_NMS_ROIS_INFERENCE = 100
-    TRAIN_ROIS_PER_IMAGE = 32
     MAX_GT_INSTANCES = MOST_BALLOONS
     DETECTION_MAX_INSTANCES = 2 * MOST_BALLOONS
     DETECTION_MIN_CONFIDENCE = 0.7
-    GRADIENT_CLIP_NORM = 1.0  # larger first steps from random weights leave dead units
 
 
 def draw_unless_there(folder, counts=COUNTS, seed=0):
@@ -61,19 +43,20 @@ def draw_unless_there(folder, counts=COUNTS, seed=0):
     folder = Path(folder)
     if folder.exists():
         return
-    unfinished = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    for part, (subset, count) in enumerate(counts.items()):
-        (unfinished / subset).mkdir(parents=True)
-        entries = {}
-        for number in track(range(count), f"Drawing {subset}", transient=True):
-            name = f"drawn{number:04d}.png"
-            picture, outlines = draw_picture(np.random.default_rng([seed, part, number]))
-            cv2.imwrite(str(unfinished / subset / name), picture[..., ::-1])
-            entries[name] = _entry(name, outlines)
-        path = unfinished / subset / "via_region_data.json"
-        path.write_text(json.dumps(entries), encoding="utf-8")
-    os.replace(unfinished, folder)
+    with new_folder(folder) as unfinished:
+        for part, (subset, count) in enumerate(counts.items()):
+            _draw_subset(unfinished / subset, count, [seed, part])
+
+
+def _draw_subset(folder, count, seed):
+    folder.mkdir()
+    entries = {}
+    for number in track(range(count), f"Drawing {folder.name}", transient=True):
+        name = f"drawn{number:04d}.png"
+        picture, outlines = draw_picture(np.random.default_rng([*seed, number]))
+        cv2.imwrite(str(folder / name), picture[..., ::-1])
+        entries[name] = _entry(name, outlines)
+    (folder / "via_region_data.json").write_text(json.dumps(entries), encoding="utf-8")
 
 
 def draw_picture(rng):

@@ -17,7 +17,8 @@ from rich.progress import track
 import mrcnn.model as modellib
 from mrcnn import utils
 from mrcnn.config import Config
-from mrcnn.random_start import start_at_random
+from mrcnn.narrow import Narrow
+from mrcnn.starting_weights import load_starting_weights
 
 KINDS = ("square", "circle", "triangle")
 MOST_SHAPES = 4  # in an image
@@ -27,36 +28,17 @@ EPOCHS = 20
 MINUTES = 13  # of training, at most
 
 
-class ShapesConfig(Config):
-    """A narrow ResNet-18 for images of 128 pixels, which two cores train in minutes."""
+class ShapesConfig(Narrow, Config):
+    """Three kinds of things in small images; `mrcnn.narrow` has the sizes of the network."""
 
     NAME = "shapes"
     NUM_CLASSES = 1 + len(KINDS)
     IMAGES_PER_GPU = 8
     STEPS_PER_EPOCH = 100
     LEARNING_RATE = 0.02  # falls to nothing
-    TRAIN_BN = True  # from random weights
-    BACKBONE = "resnet18"
-    BACKBONE_WIDTH = 32
-    TOP_DOWN_PYRAMID_SIZE = 64
-    RPN_CHANNELS = 64
-    FPN_CLASSIF_FC_LAYERS_SIZE = 128
-    MASK_HEAD_CHANNELS = 32
-    MASK_POOL_SIZE = 7
-    MASK_SHAPE = [14, 14]
-    MINI_MASK_SHAPE = (28, 28)
-    IMAGE_MIN_DIM = 128
-    IMAGE_MAX_DIM = 128
-    RPN_ANCHOR_SCALES = (16, 24, 32, 48, 64)
-    RPN_TRAIN_ANCHORS_PER_IMAGE = 64
-    PRE_NMS_LIMIT = 1000
-    POST_NMS_ROIS_TRAINING = 100
-    POST_NMS_ROIS_INFERENCE = 100
-    TRAIN_ROIS_PER_IMAGE = 32
     MAX_GT_INSTANCES = MOST_SHAPES
     DETECTION_MAX_INSTANCES = 2 * MOST_SHAPES
     DETECTION_MIN_CONFIDENCE = 0.5
-    GRADIENT_CLIP_NORM = 1.0  # larger first steps from random weights leave dead units
 
 
 class ShapesDataset(utils.Dataset):
@@ -162,13 +144,13 @@ def shapes(count, seed):
     return dataset
 
 
-def train(config, logs, weights="random", minutes=MINUTES):
+def train(config, logs, weights="none", minutes=MINUTES):
     """Train on drawn shapes.
 
     Args:
         config: `ShapesConfig`.
         logs: folder for checkpoints.
-        weights: "random", "last", or the path of a file to start from.
+        weights: as of `mrcnn.starting_weights.load_starting_weights`.
         minutes: training stops then.
 
     Returns:
@@ -177,10 +159,7 @@ def train(config, logs, weights="random", minutes=MINUTES):
     dataset = shapes(TRAINING_IMAGES, TRAINING_SEED)
     falling = FallingRate(config.LEARNING_RATE, EPOCHS, minutes)
     model = modellib.MaskRCNN(mode="training", config=config, model_dir=logs)
-    if weights == "random":
-        start_at_random(model, dataset)
-    else:
-        model.load_weights(model.find_last() if weights == "last" else weights, by_name=True)
+    load_starting_weights(model, weights, dataset)
     model.train(
         dataset,
         None,
@@ -206,7 +185,7 @@ def mean_average_precision(model, dataset):
 def evaluate(config, logs, weights="last", count=FRESH_IMAGES):
     """Print and return the mAP of saved weights on images that training never draws."""
     model = modellib.MaskRCNN(mode="inference", config=config, model_dir=logs)
-    model.load_weights(model.find_last() if weights == "last" else weights, by_name=True)
+    load_starting_weights(model, weights)
     precision = mean_average_precision(model, shapes(count, FRESH_SEED))
     print(f"mAP at IoU .5 on {count} fresh images of shapes: {precision:.3f}")
     return precision
@@ -216,13 +195,13 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("command", choices=["train", "evaluate"])
     parser.add_argument("--logs", default="logs", help="folder of checkpoints")
-    parser.add_argument("--weights", help='"random" (for train), "last", or a file')
+    parser.add_argument("--weights", help='"none" (to train from random ones), "last", or a file')
     parser.add_argument("--minutes", type=float, default=MINUTES, help="of training, at most")
     parser.add_argument("--images", type=int, default=FRESH_IMAGES, help="to evaluate on")
     arguments = parser.parse_args(arguments)
     config, weights = ShapesConfig(), arguments.weights
     if arguments.command == "train":
-        weights = train(config, arguments.logs, weights or "random", arguments.minutes)
+        weights = train(config, arguments.logs, weights or "none", arguments.minutes)
     return evaluate(config, arguments.logs, weights or "last", arguments.images)
 
 

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mrcnn.files import atomic_path, hdf5_size
+from mrcnn.files import atomic_path, hdf5_size, new_folder
 from mrcnn.original_layout import flat
 from mrcnn.weights import save_original_weights
 
@@ -153,3 +153,15 @@ def test_a_full_disk_leaves_the_old_files_and_says_so(tmp_path):
         assert f"{tmp_path / name} could not be written" in output, errors
         assert (tmp_path / name).read_text() == "old"
     assert names_in(tmp_path) == names
+
+
+def test_a_new_folder_is_whole_or_not_there(tmp_path):
+    path = tmp_path / "data" / "drawn"
+    with pytest.raises(KeyboardInterrupt), new_folder(path) as unfinished:
+        (unfinished / "half.txt").write_text("half")
+        raise KeyboardInterrupt
+    assert not path.exists()
+    with new_folder(path) as unfinished:
+        assert not list(unfinished.iterdir())
+        (unfinished / "whole.txt").write_text("whole")
+    assert [each.name for each in sorted(tmp_path.rglob("*"))] == ["data", "drawn", "whole.txt"]

@@ -83,6 +83,14 @@ def test_nothing_else_changes(model):
         assert not layer.train_norm and layer.norm.momentum == MOMENTUM
 
 
+def test_what_was_trained_stays(model):
+    before = arrays(model)
+    prepare_random_start(model, batches(0), keep={"bn_conv/moving_mean", "rpn_bbox_pred/kernel"})
+    after = arrays(model)
+    changed = {name for name in before if not np.array_equal(before[name], after[name])}
+    assert changed == {"bn_conv2/moving_mean", "bn_conv2/moving_variance"}
+
+
 def test_statistics_are_measured_on_samples_of_the_models_own_kind(monkeypatch):
     measured = []
     monkeypatch.setattr(

@@ -1,34 +1,20 @@
 """The balloon sample: its data by hand, its splash pixel by pixel, a tiny trial of all of it."""
 
 import json
-from pathlib import Path
 
 import cv2
-import nbformat
 import numpy as np
 import pytest
-from nbclient import NotebookClient
 from PIL import Image
 from skimage.color import rgb2gray
 
 from mrcnn.dataset import DatasetError
 from mrcnn.images import ImageError
+from sample_notebooks import ONE_STEP, SAMPLES, few_drawings, run
 
-FOLDER = Path(__file__).parents[2] / "samples" / "balloon"
+FOLDER = SAMPLES / "balloon"
 SQUARE = {"name": "polygon", "all_points_x": [2, 6, 6, 2], "all_points_y": [3, 3, 5, 5]}
 TRIANGLE = {"name": "polygon", "all_points_x": [10, 14, 10], "all_points_y": [1, 1, 5]}
-FEW_WEIGHTS = {
-    "RUN_EAGERLY": True,
-    "IMAGES_PER_GPU": 2,
-    "STEPS_PER_EPOCH": 1,
-    "VALIDATION_STEPS": 1,
-    "BACKBONE_WIDTH": 16,
-    "TOP_DOWN_PYRAMID_SIZE": 16,
-    "RPN_CHANNELS": 16,
-    "FPN_CLASSIF_FC_LAYERS_SIZE": 16,
-    "MASK_HEAD_CHANNELS": 8,
-    "DETECTION_MIN_CONFIDENCE": 0,
-}
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +34,7 @@ def sample(modules):
 
 @pytest.fixture(scope="module")
 def tiny(modules):
-    return type("TinyConfig", (modules[1].DrawnConfig,), FEW_WEIGHTS)
+    return type("TinyConfig", (modules[1].DrawnConfig,), ONE_STEP)
 
 
 def annotated(folder, regions_of, name="via_region_data.json", **file):
@@ -290,23 +276,15 @@ def test_one_thing_is_splashed(sample, what, capsys):
 
 
 def test_the_notebook_runs(tmp_path):
-    notebook = nbformat.read(FOLDER / "train_balloon.ipynb", as_version=nbformat.NO_CONVERT)
-    nbformat.validate(notebook)
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    assert not [cell for cell in code if cell.outputs or cell.execution_count]
-    (arguments,) = [cell for cell in code if cell.id == "arguments"]
-    data, logs = str(tmp_path / "drawn"), str(tmp_path / "logs")
-    arguments.source += f"""
-DATASET, EPOCHS, STEPS, LOGS = {data!r}, 1, 1, {logs!r}
-import drawn_balloons
-drawn_balloons.COUNTS.update(train=4, val=3)
-for name, value in {FEW_WEIGHTS!r}.items():
-    setattr(drawn_balloons.DrawnConfig, name, value)
-"""
-    where = {"metadata": {"path": str(FOLDER)}}
-    NotebookClient(notebook, timeout=600, resources=where).execute()
+    _, pictures = run(
+        "balloon/train_balloon",
+        {
+            "DATASET": str(tmp_path / "drawn"),
+            "EPOCHS": 1,
+            "STEPS": 1,
+            "LOGS": str(tmp_path / "logs"),
+        },
+        few_drawings("drawn_balloons", ONE_STEP, train=4, val=3),
+    )
     assert list(tmp_path.glob("logs/balloon*/balloon_0001.weights.h5"))
-    pictures = [
-        output for cell in code for output in cell.outputs if "image/png" in output.get("data", {})
-    ]
     assert len(pictures) == 4

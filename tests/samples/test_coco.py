@@ -152,7 +152,7 @@ def test_three_stages_that_lie_ahead(sample, folder, monkeypatch):
         def load_weights(self, path, by_name):
             self.epoch = int(path)
 
-        def train(self, training, validation, rate, epochs, layers, train_bn, augmentation):
+        def train(self, training, validation, rate, epochs, layers, augmentation):
             assert (training.num_images, validation.num_images) == (3, 3)
             (image, _), flips = (np.arange(6).reshape(1, 2, 3), None), set()
             rng = np.random.default_rng(0)

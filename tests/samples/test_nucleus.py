@@ -1,32 +1,17 @@
 """The nucleus sample: its data and its submission by hand, a tiny trial of all of it."""
 
-from pathlib import Path
-
-import nbformat
 import numpy as np
 import pytest
-from nbclient import NotebookClient
 from PIL import Image
 
 from mrcnn.augmentation import augment
 from mrcnn.dataset import DatasetError
 from mrcnn.mask_files import MaskFileError
 from mrcnn.results import Detections
+from sample_notebooks import ONE_STEP, SAMPLES, few_drawings, run
 
-FOLDER = Path(__file__).parents[2] / "samples" / "nucleus"
-FEW_WEIGHTS = {
-    "RUN_EAGERLY": True,
-    "IMAGES_PER_GPU": 2,
-    "STEPS_PER_EPOCH": 1,
-    "VALIDATION_STEPS": 1,
-    "BACKBONE_WIDTH": 16,
-    "TOP_DOWN_PYRAMID_SIZE": 16,
-    "RPN_CHANNELS": 16,
-    "FPN_CLASSIF_FC_LAYERS_SIZE": 16,
-    "MASK_HEAD_CHANNELS": 8,
-    "DETECTION_MIN_CONFIDENCE": 0,
-    "DETECTION_MAX_INSTANCES": 5,
-}
+FOLDER = SAMPLES / "nucleus"
+TINY = {**ONE_STEP, "DETECTION_MAX_INSTANCES": 5}
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +34,7 @@ def tiny(modules):
     """Configurations to train and to detect with."""
     drawn = modules[1]
     classes = (drawn.DrawnConfig, drawn.DrawnInferenceConfig)
-    return [type("TinyConfig", (each,), FEW_WEIGHTS) for each in classes]
+    return [type("TinyConfig", (each,), TINY) for each in classes]
 
 
 def stored(folder, names, masks=1):
@@ -296,26 +281,18 @@ def test_only_images_with_masks_train(sample, tmp_path):
 
 
 def test_the_notebook_runs(tmp_path):
-    notebook = nbformat.read(FOLDER / "train_nucleus.ipynb", as_version=nbformat.NO_CONVERT)
-    nbformat.validate(notebook)
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    assert not [cell for cell in code if cell.outputs or cell.execution_count]
-    (arguments,) = [cell for cell in code if cell.id == "arguments"]
-    data, logs, out = (str(tmp_path / name) for name in ("drawn", "logs", "out"))
-    arguments.source += f"""
-DATASET, STAGES, STEPS, LOGS, OUT = {data!r}, ((1, "all"),), 1, {logs!r}, {out!r}
-import drawn_nuclei
-drawn_nuclei.COUNTS.update(stage1_train=5, stage1_test=1)
-for name, value in {FEW_WEIGHTS!r}.items():
-    setattr(drawn_nuclei.DrawnConfig, name, value)
-"""
-    where = {"metadata": {"path": str(FOLDER)}}
-    NotebookClient(notebook, timeout=600, resources=where).execute()
+    text, pictures = run(
+        "nucleus/train_nucleus",
+        {
+            "DATASET": str(tmp_path / "drawn"),
+            "STAGES": ((1, "all"),),
+            "STEPS": 1,
+            "LOGS": str(tmp_path / "logs"),
+            "OUT": str(tmp_path / "out"),
+        },
+        few_drawings("drawn_nuclei", TINY, stage1_train=5, stage1_test=1),
+    )
     assert list(tmp_path.glob("logs/nucleus*/nucleus_0001.weights.h5"))
     assert (tmp_path / "out" / "drawn0000.png").exists()
-    text = "".join(output.get("text", "") for cell in code for output in cell.outputs)
     assert "ImageId,EncodedPixels\ndrawn0000," in text
-    pictures = [
-        output for cell in code for output in cell.outputs if "image/png" in output.get("data", {})
-    ]
     assert len(pictures) == 3

@@ -2,57 +2,22 @@
 
 import ast
 import re
-from pathlib import Path
 
 import cv2
 import nbformat
 import numpy as np
 import pytest
-from nbclient import NotebookClient
 
 import mrcnn.model as modellib
 from mrcnn.random_start import prepare_random_start
+from sample_notebooks import FEW_WEIGHTS, SAMPLES, code_cells, read, run
 from small import FewOfAll
 from tiny import picture
 
-SAMPLES = Path(__file__).parents[2] / "samples"
-NOTEBOOKS = ["demo", "inspect_data", "inspect_model", "inspect_weights"]
-LONGEST_CELL = 600  # seconds, of a machine that is busy with other things
+ON_ALL = ("demo", "inspect_data", "inspect_model", "inspect_weights")
+NOTEBOOKS = (*ON_ALL, "balloon/train_balloon", "nucleus/train_nucleus", "shapes/train_shapes")
 LINES = 12  # of a thin cell
 NOT_THIN = (ast.FunctionDef, ast.ClassDef, ast.Lambda, ast.If, ast.IfExp, ast.While, ast.Try)
-TINY = {
-    "BACKBONE": "resnet18",
-    "BACKBONE_WIDTH": 16,
-    "TOP_DOWN_PYRAMID_SIZE": 16,
-    "RPN_CHANNELS": 16,
-    "FPN_CLASSIF_FC_LAYERS_SIZE": 16,
-    "MASK_HEAD_CHANNELS": 8,
-}
-
-
-def read(name):
-    return nbformat.read(SAMPLES / f"{name}.ipynb", as_version=nbformat.NO_CONVERT)
-
-
-def code_cells(notebook):
-    return [cell for cell in notebook.cells if cell.cell_type == "code"]
-
-
-def run(name, arguments, check=""):
-    """Run a notebook with other arguments and, at its end, a check; returns text and pictures."""
-    notebook = read(name)
-    (cell,) = [cell for cell in code_cells(notebook) if cell.id == "arguments"]
-    for variable, value in arguments.items():
-        assert re.search(rf"^{variable} = ", cell.source, re.MULTILINE)
-        cell.source += f"\n{variable} = {value!r}"
-    notebook.cells.append(nbformat.v4.new_code_cell(check))
-    where = {"metadata": {"path": str(SAMPLES)}}
-    NotebookClient(notebook, timeout=LONGEST_CELL, resources=where).execute()
-    outputs = [output for cell in code_cells(notebook) for output in cell.outputs]
-    text = "".join(output.get("text", "") for output in outputs)
-    data = [output["data"] for output in outputs if "data" in output]
-    tables = "".join(each.get("text/html", "") for each in data)
-    return text + tables, [each for each in data if "image/png" in each]
 
 
 # --- what the notebooks show ------------------------------------------------------------------
@@ -63,7 +28,7 @@ def test_demo(tmp_path):
         NUM_CLASSES = 81
         IMAGES_PER_GPU = 1
 
-    config = type("TinyCoco", (TinyCoco,), TINY)()
+    config = type("TinyCoco", (TinyCoco,), FEW_WEIGHTS)()
     model = modellib.MaskRCNN("inference", config, tmp_path)
     shapes = [(128, 128), (90, 128)]
     inputs = {
@@ -80,8 +45,12 @@ def test_demo(tmp_path):
     few = {name: getattr(FewOfAll, name) for name in vars(FewOfAll) if name.isupper()}
     text, pictures = run(
         "demo",
-        {"PICTURES": str(folder), "WEIGHTS": str(tmp_path / "tiny.h5"), "SETTINGS": few | TINY},
-        "assert [len(r) > 0 for r in results] == [True, True]\n"
+        {
+            "PICTURES": str(folder),
+            "WEIGHTS": str(tmp_path / "tiny.h5"),
+            "SETTINGS": few | FEW_WEIGHTS,
+        },
+        check="assert [len(r) > 0 for r in results] == [True, True]\n"
         "assert [r['masks'].shape[:2] for r in results] == [(128, 128), (90, 128)]",
     )
     assert re.search(r"0\.png \['[a-z ]+ 0\.\d\d'.*\n1\.png \['[a-z ]+ 0\.\d\d'", text)
@@ -92,7 +61,7 @@ def test_inspect_data():
     text, pictures = run(
         "inspect_data",
         {"DATA": "shapes"},
-        "real = gt_boxes[0][gt_boxes[0].any(axis=1)]\n"
+        check="real = gt_boxes[0][gt_boxes[0].any(axis=1)]\n"
         "assert len(positive) and len(first)\n"
         "assert (utils.compute_overlaps(refined, real).max(axis=1) > 0.99).all()\n"
         "assert (utils.compute_overlaps(moved[ids > 0], real).max(axis=1) > 0.99).all()\n"
@@ -107,8 +76,8 @@ def test_inspect_model(tmp_path):
     """What its steps find one after the other is what the network finds at once."""
     text, pictures = run(
         "inspect_model",
-        {"LOGS": str(tmp_path), "SETTINGS": TINY, "IMAGES": 2},
-        "assert len(final) == len(detections) > 0\n"
+        {"LOGS": str(tmp_path), "SETTINGS": FEW_WEIGHTS, "IMAGES": 2},
+        check="assert len(final) == len(detections) > 0\n"
         "np.testing.assert_array_equal(ids[final], found_ids)\n"
         "np.testing.assert_allclose(scores[final], detections[:, 5], rtol=1e-5)\n"
         "np.testing.assert_allclose(refined[final], detections[:, :4], atol=1e-5)\n"
@@ -125,8 +94,8 @@ def test_inspect_model(tmp_path):
 def test_inspect_weights(tmp_path):
     text, pictures = run(
         "inspect_weights",
-        {"LOGS": str(tmp_path), "SETTINGS": TINY, "LAYERS": "conv1|rpn_.*"},
-        "assert [layer.name for layer in layers][0] == 'conv1' and len(layers) == 4",
+        {"LOGS": str(tmp_path), "SETTINGS": FEW_WEIGHTS, "LAYERS": "conv1|rpn_.*"},
+        check="assert [layer.name for layer in layers][0] == 'conv1' and len(layers) == 4",
     )
     assert "rpn_class_raw/kernel" in text and "how many" in text
     assert len(pictures) == 2
@@ -136,7 +105,8 @@ def test_inspect_weights(tmp_path):
 
 
 def test_all_notebooks_are_here():
-    assert sorted(path.stem for path in SAMPLES.glob("*.ipynb")) == NOTEBOOKS
+    found = {str(path.relative_to(SAMPLES).with_suffix("")) for path in SAMPLES.rglob("*.ipynb")}
+    assert found == set(NOTEBOOKS)
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
@@ -145,8 +115,8 @@ def test_a_notebook_is_clean_and_thin(name):
     nbformat.validate(notebook)
     assert set(notebook.metadata) == {"kernelspec", "language_info"}
     assert set(notebook.metadata.language_info) == {"name"}
-    first, second, *_ = notebook.cells
-    assert first.source.startswith("# ") and second.id == "arguments"
+    first = notebook.cells[0]
+    assert first.source.startswith("# ") and code_cells(notebook)[0].id == "arguments"
     assert "**Needed:**" in first.source and "**Time:**" in first.source
     for cell in code_cells(notebook):
         assert not cell.outputs and cell.execution_count is None

@@ -3,14 +3,13 @@
 import importlib.util
 from pathlib import Path
 
-import nbformat
 import numpy as np
 import pytest
-from nbclient import NotebookClient
 
 import mrcnn.model as modellib
+from sample_notebooks import ONE_STEP, SAMPLES, run
 
-FOLDER = Path(__file__).parents[2] / "samples" / "shapes"
+FOLDER = SAMPLES / "shapes"
 
 
 @pytest.fixture(scope="module")
@@ -25,19 +24,7 @@ def sample():
 @pytest.fixture(scope="module")
 def tiny(sample):
     """A configuration with few weights that trains for one step an epoch."""
-
-    class TinyConfig(sample.ShapesConfig):
-        RUN_EAGERLY = True
-        IMAGES_PER_GPU = 2
-        STEPS_PER_EPOCH = 1
-        BACKBONE_WIDTH = 16
-        TOP_DOWN_PYRAMID_SIZE = 16
-        RPN_CHANNELS = 16
-        FPN_CLASSIF_FC_LAYERS_SIZE = 16
-        MASK_HEAD_CHANNELS = 8
-        DETECTION_MIN_CONFIDENCE = 0
-
-    return TinyConfig()
+    return type("TinyConfig", (sample.ShapesConfig,), ONE_STEP)()
 
 
 # --- the drawings -----------------------------------------------------------------------------
@@ -152,19 +139,11 @@ def test_a_trial(sample, tiny, tmp_path, monkeypatch, capsys):
 
 
 def test_the_notebook_runs(tmp_path):
-    notebook = nbformat.read(FOLDER / "train_shapes.ipynb", as_version=nbformat.NO_CONVERT)
-    nbformat.validate(notebook)
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    assert not [cell for cell in code if cell.outputs or cell.execution_count]
-    (arguments,) = [cell for cell in code if cell.id == "arguments"]
-    arguments.source += f"\nMINUTES, FRESH, LOGS = 0.001, 3, {str(tmp_path)!r}"
-    arguments.source += "\nimport shapes\nshapes.ShapesConfig.RUN_EAGERLY = True"
-    where = {"metadata": {"path": str(FOLDER)}}
-    NotebookClient(notebook, timeout=600, resources=where).execute()
-    text = "".join(output.get("text", "") for cell in code for output in cell.outputs)
+    text, pictures = run(
+        "shapes/train_shapes",
+        {"MINUTES": 0.001, "FRESH": 3, "LOGS": str(tmp_path)},
+        "import shapes\nshapes.ShapesConfig.RUN_EAGERLY = True",
+    )
     assert "mAP at IoU .5 on 3 fresh images of shapes: 0." in text
     assert list(tmp_path.glob("shapes*/shapes_*.weights.h5"))
-    pictures = [
-        output for cell in code for output in cell.outputs if "image/png" in output.get("data", {})
-    ]
     assert len(pictures) >= 3

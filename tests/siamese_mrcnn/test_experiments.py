@@ -214,10 +214,7 @@ class StagesSeen:
     def __init__(self):
         self.stages, self.others = [], []
 
-    def train(
-        self, training, validation, rate, epochs, layers, train_bn, custom_callbacks, workers
-    ):
-        assert train_bn is None  # as the configuration says
+    def train(self, training, validation, rate, epochs, layers, custom_callbacks, workers):
         self.stages.append((rate, epochs, layers))
         self.others.append((training, validation, custom_callbacks))
         self.checkpoint = f"checkpoint {epochs}"

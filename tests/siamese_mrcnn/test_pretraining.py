@@ -1,5 +1,7 @@
 """A start from nothing: crops carry their category, both losses against loops, a learned start."""
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
@@ -82,6 +84,12 @@ def test_one_category_teaches_nothing(config):
     dataset.active_classes = [3]
     with pytest.raises(PretrainingError, match="has 1 categories to learn from"):
         CategoryCrops(dataset, config, 3)
+
+
+def test_several_devices_are_refused(config):
+    config.GPU_COUNT = 2
+    with pytest.raises(PretrainingError, match="on one device, but GPU_COUNT is 2"):
+        pretrain(SimpleNamespace(config=config), ColouredSquares(), 1, 1)
 
 
 def test_categories_without_a_picture(config):

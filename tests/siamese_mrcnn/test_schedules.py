@@ -7,7 +7,7 @@ class Recorder:
     def __init__(self, epoch):
         self.epoch, self.stages = epoch, []
 
-    def train(self, train_dataset, val_dataset, learning_rate, epochs, layers, train_bn, workers):
+    def train(self, train_dataset, val_dataset, learning_rate, epochs, layers, workers):
         assert (train_dataset, val_dataset, workers) == ("training", "validation", 3)
         self.stages.append((self.epoch, epochs, layers, learning_rate))
         self.epoch = max(self.epoch, epochs)
