@@ -55,7 +55,8 @@ def read_masks(paths, shape):
 
     Raises:
         mrcnn.images.ImageError: naming the file, if it cannot be read.
-        MaskFileError: naming the file, if it has another size than the image, or shows nothing.
+        MaskFileError: naming the file, if it has another size than the image, shows nothing, or
+            numbers several instances by their grey level.
     """
     masks = np.zeros((len(paths), *shape[:2]), bool)
     for mask, path in zip(masks, paths, strict=True):
@@ -96,4 +97,18 @@ def _read_mask(path, shape):
             f"The mask {path} is black all over (of 16 bits the upper 8 count): delete it, or "
             "save it again with the instance in white."
         )
-    return brightness > highest // 2
+    instance = brightness > highest // 2
+    if _holds_several(brightness, instance):
+        raise MaskFileError(
+            f"The mask {path} is half dark, as a file that numbers several instances by their "
+            "grey level is, but each instance needs a mask of its own: save it in white on black."
+        )
+    return instance
+
+
+def _holds_several(brightness, instance):
+    """Whether so much is dark but not black that it cannot be the edge of one instance."""
+    dark = brightness[~instance]
+    levels = np.bincount(dark[dark > brightness.max() // 8])  # what JPEG adds is darker
+    size = np.count_nonzero(instance)
+    return 2 * levels.sum() > size or 4 * levels.max(initial=0) > size

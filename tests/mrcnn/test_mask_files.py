@@ -81,6 +81,24 @@ def test_what_jpeg_adds_does_not_count(tmp_path):
     assert np.count_nonzero(read_image(path)[..., 0]) > 6 * 4
 
 
+def test_soft_edges_belong_to_the_brighter_side(tmp_path):
+    y, x = np.mgrid[:16, :16]
+    distance = np.hypot(y - 7.5, x - 7.5)
+    soft = (255 * np.clip(6 - distance, 0, 1)).astype(np.uint8)
+    found = read_masks([save(tmp_path / "soft.png", soft)], soft.shape)
+    np.testing.assert_array_equal(found[..., 0], distance < 5.5)
+
+
+@pytest.mark.parametrize("instances", [2, 3, 20])
+def test_a_file_of_several_instances_is_refused(tmp_path, instances):
+    labels = np.zeros((6, 5 * instances), np.uint8)
+    for number in range(instances):
+        labels[1:5, 5 * number : 5 * number + 4] = number + 1
+    path = save(tmp_path / "labels.png", labels)
+    with pytest.raises(MaskFileError, match=r"labels\.png is half dark, .* a mask of its own"):
+        read_masks([path], labels.shape)
+
+
 def test_no_masks():
     assert read_masks((), (5, 7, 3)).shape == (5, 7, 0)
 

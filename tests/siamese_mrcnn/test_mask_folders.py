@@ -72,7 +72,7 @@ def test_labels_must_keep_values(folder):
 
 
 def test_a_file_of_one_instance(tmp_path):
-    path = saved(tmp_path / "1.png", values_with((TOP, 255), (END, 100)))
+    path = saved(tmp_path / "1.png", values_with((TOP, 255), (END, 30)))
     (mask,) = load_masks(InstanceFile(path, "car", True), SHAPE)
     assert mask.tolist() == TOP_MASK
 
