@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from mrcnn.normalization import NormalizedConvolution
+from mrcnn.normalization import NormalizedConvolution, no_longer_folded
 from mrcnn.original_layout import architecture_of
 from mrcnn.trainable import TrainableModel
 from mrcnn.weights import (
@@ -122,6 +122,11 @@ class OldLayerNames:
                 "load_weights(filepath, exclude=[...]) of the MaskRCNN."
             )
         return load_weights(self, filepath)
+
+    def set_weights(self, weights):
+        """Set all weights, from a list of arrays in the order of `weights`."""
+        super().set_weights(weights)
+        no_longer_folded(self)
 
 
 class NamedModel(OldLayerNames, keras.Model):

@@ -6,7 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from mrcnn import checkpoints, imagenet, weights
+from mrcnn import checkpoints
 from mrcnn.batches import Batches, load_sample
 from mrcnn.c4 import C4Network
 from mrcnn.compiled import CompiledFunctions
@@ -14,15 +14,17 @@ from mrcnn.config import Config, ConfigError
 from mrcnn.distribution import devices_scope
 from mrcnn.images import Geometry
 from mrcnn.inputs import prepare_inputs, same_shape_chunks, windows_of
-from mrcnn.layer_names import NamedModel, NamedTrainableModel, write_original_layout
+from mrcnn.layer_names import NamedModel, NamedTrainableModel
 from mrcnn.learning_rates import as_setting
 from mrcnn.matterport import *  # noqa: F403  its functions beside the class, by their old place
-from mrcnn.matterport_methods import MatterportMethods, PlainSources, is_backbone_only
+from mrcnn.matterport_methods import MatterportMethods, PlainSources
 from mrcnn.network import MaskRCNNNetwork
+from mrcnn.normalization import is_folded
 from mrcnn.original_layout import mask_rcnn_groups
 from mrcnn.results import restore_detections
 from mrcnn.retired_names import retired as __getattr__  # noqa: F401
 from mrcnn.training import run_stage
+from mrcnn.weights_methods import WeightsMethods
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +42,7 @@ COMPILED_SETTINGS = (
 MASK_ROWS = (4, 16, 64)
 
 
-class MaskRCNN(MatterportMethods):
+class MaskRCNN(WeightsMethods, MatterportMethods):
     """Mask R-CNN with a ResNet, by FEATURES of the configuration with a feature pyramid or none.
 
     Args:
@@ -87,75 +89,6 @@ class MaskRCNN(MatterportMethods):
         return mask_rcnn_groups(architecture)
 
     sample_loader = staticmethod(load_sample)
-
-    # --- weights --------------------------------------------------------------------------------
-
-    def load_weights(self, filepath, by_name=False, exclude=None, may_be_missing=(), verbose=0):
-        """Load weights by name from a file of the originals or of Keras 3; all or nothing.
-
-        Args:
-            filepath: the file. If its name ends like a checkpoint's (..._0012.h5), training goes
-                on after that epoch, in the folder of the file if it is one of `model_dir`.
-            by_name: weights are always loaded by name. True also takes a file that holds nothing
-                but a backbone; pyramid and heads then stay as they are.
-            exclude: layer names (regular expressions) that keep their weights.
-            may_be_missing: layer names that need not be in the file.
-            verbose: 1 prints what was loaded.
-
-        Returns:
-            `mrcnn.weights.LoadReport`
-
-        Raises:
-            FileNotFoundError, mrcnn.weights.WeightsError: see there; nothing was loaded.
-        """
-        if by_name and is_backbone_only(filepath):
-            may_be_missing = imagenet.NOT_IN_A_BACKBONE
-            logger.info("%s is a backbone; all else keeps its weights.", filepath)
-        report = weights.load_weights(self.keras_model, filepath, may_be_missing, exclude or ())
-        if verbose:
-            print(report)
-        self.set_log_dir(filepath)
-        return report
-
-    def load_imagenet_weights(self, pretraining="imagenet-1k", folder="checkpoints", verbose=0):
-        """Load a backbone trained on ImageNet, to start training from; the rest stays random.
-
-        Args:
-            pretraining: "imagenet-1k" (fetched where the file is missing), "imagenet-771" (without
-                PASCAL VOC's classes) or "imagenet-687" (without COCO's).
-            folder: where the files are, see checkpoints/README.md.
-            verbose: 1 prints what was loaded.
-
-        Returns, raises: as `load_weights`, see also `mrcnn.imagenet.imagenet_file`.
-        """
-        path = imagenet.imagenet_file(pretraining, self.config.BACKBONE, folder)
-        return self.load_weights(path, may_be_missing=imagenet.NOT_IN_A_BACKBONE, verbose=verbose)
-
-    def save_weights(self, path, layout=None):
-        """Save the weights, atomically.
-
-        Args:
-            path: file to write.
-            layout: "keras" (a .weights.h5 file) or "original" (readable by the original code);
-                by default as the name of the file says.
-        """
-        layout = layout or ("keras" if str(path).endswith(weights.KERAS_SUFFIX) else "original")
-        if layout not in ("keras", "original"):
-            raise ValueError(f'layout must be "keras" or "original", but is {layout!r}.')
-        if Path(path).suffix not in (".h5", ".hdf5"):
-            raise ValueError(f"The name of a weights file must end in .h5, but is {path}.")
-        if layout == "keras":
-            weights.save_keras_weights(self.keras_model, path)
-            return
-        write_original_layout(self.keras_model, path, self.file_groups)
-
-    def find_last(self):
-        """Path of the latest checkpoint of the latest run of this NAME in `model_dir`."""
-        return str(checkpoints.find_last(self.model_dir, self.config.NAME))
-
-    def load_latest_checkpoint(self, verbose=0):
-        """Load `find_last()`, so that training goes on there. Returns the report."""
-        return self.load_weights(self.find_last(), verbose=verbose)
 
     # --- training -------------------------------------------------------------------------------
 
@@ -319,7 +252,8 @@ class MaskRCNN(MatterportMethods):
 
     def function(self, name, key, make_model):
         """A compiled function, see `mrcnn.compiled.CompiledFunctions`."""
-        settings = tuple(getattr(self.config, setting) for setting in self.compiled_settings)
+        settings = [getattr(self.config, setting) for setting in self.compiled_settings]
+        settings.append(is_folded(self.keras_model))
         return self._functions.get(name, key, make_model, settings)
 
     # --- building -------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ import numpy as np
 from keras import ops
 
 from mrcnn.files import atomic_path, hdf5_size
+from mrcnn.normalization import no_longer_folded
 
 KINDS = ("kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance")
 KERAS_SUFFIX = ".weights.h5"
@@ -166,6 +167,7 @@ def load_weights(model, path, may_be_missing=(), exclude=()):
     _refuse_mismatch(report, may_be_missing)
     for name in report.loaded:
         variables[name].assign(tensors[name])
+    no_longer_folded(model)
     return report
 
 

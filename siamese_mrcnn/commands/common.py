@@ -167,6 +167,7 @@ def detection_model(config, weights, logs):
         model.load_latest_checkpoint()
     else:
         model.load_weights(weights)
+    model.fold_batch_norm()
     return model
 
 

@@ -157,6 +157,32 @@ def test_new_weights_take_effect_at_once(tmp_path, images):
     assert_same_found(model.detect(images[:1])[0], before)
 
 
+def test_folding_finds_the_same_until_new_weights_come(tmp_path, images, model):
+    folded, other = (tiny_model("inference", tmp_path) for _ in range(2))
+    assert_same_found(folded.detect(images[:1])[0], model.detect(images[:1])[0])  # compiles
+    folded.fold_batch_norm()
+    for found, expected in zip(folded.detect(images), model.detect(images), strict=True):
+        assert_same_found(found, expected)
+    arrays = [weight * 0.9 for weight in model.keras_model.get_weights()]
+    other.keras_model.set_weights(arrays)
+    (expected,) = other.detect(images[:1])
+    other.save_weights(tmp_path / "other.h5")
+    for change in (
+        lambda: folded.load_weights(tmp_path / "other.h5"),
+        lambda: folded.keras_model.set_weights(arrays),
+    ):
+        folded.fold_batch_norm()
+        change()
+        assert_same_found(folded.detect(images[:1])[0], expected)
+
+
+def test_folding_is_for_detection(tmp_path):
+    with pytest.raises(
+        RuntimeError, match=r'fold_batch_norm\(\) needs a model in mode "inference"'
+    ):
+        tiny_model("training", tmp_path).fold_batch_norm()
+
+
 def test_shapes_may_alternate(tmp_path):
     model = tiny_model("inference", tmp_path, IMAGE_RESIZE_MODE="pad64", IMAGE_MIN_DIM=64)
     images = [picture(*shape, seed) for seed, shape in enumerate([(64, 90), (128, 64)] * 2)]

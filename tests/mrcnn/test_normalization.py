@@ -57,6 +57,10 @@ def arrays(model):
     return {name: weight_array(each) for name, each in named_variables(model).items()}
 
 
+def outputs_of(model, inputs):
+    return ops.convert_to_numpy(model(inputs))
+
+
 def take_step(model, inputs, targets):
     """Every weight after one step of plain gradient descent, and the weights before."""
     before = arrays(model)
@@ -75,8 +79,8 @@ def test_output_and_gradients_are_those_of_the_layers_apart(case, side):
     shape, *arguments = CASES[case]
     one, two = model_of(joined(*arguments), shape), model_of(Apart(*arguments), shape)
     inputs = random_array(0, (3, *shape))
-    outputs = ops.convert_to_numpy(two(inputs))
-    np.testing.assert_allclose(ops.convert_to_numpy(one(inputs)), outputs, atol=1e-5)
+    outputs = outputs_of(two, inputs)
+    np.testing.assert_allclose(outputs_of(one, inputs), outputs, atol=1e-5)
     targets = random_array(1, outputs.shape)
     (before, found), (_, expected) = (take_step(each, inputs, targets) for each in (one, two))
     assert set(found) == set(expected)
@@ -102,11 +106,33 @@ def test_a_network_answers_as_with_the_layers_apart(monkeypatch):
         np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
+@pytest.mark.parametrize("case", CASES)
+def test_a_folded_layer_computes_the_same(case, side):
+    shape, *arguments = CASES[case]
+    model, inputs = model_of(joined(*arguments), shape), random_array(0, (3, *shape))
+    (layer,), expected = normalization.normalized_convolutions(model), outputs_of(model, inputs)
+    kernel = arrays(model)["conv/kernel"]
+    layer.fold()
+    assert np.abs(arrays(model)["conv/kernel"] - kernel).max() > 0.1
+    np.testing.assert_allclose(outputs_of(model, inputs), expected, atol=1e-5)
+    layer.norm.gamma.assign(ops.zeros_like(layer.norm.gamma))  # plays no part any more
+    np.testing.assert_allclose(outputs_of(model, inputs), expected, atol=1e-5)
+
+
+def test_what_folding_leaves_in_the_weights_is_the_same_function():
+    folded, fresh = (model_of(joined(4, 3), (6, 6, 3)) for _ in range(2))
+    inputs = random_array(0, (2, 6, 6, 3))
+    expected = outputs_of(fresh, inputs)
+    normalization.normalized_convolutions(folded)[0].fold()
+    fresh.set_weights(folded.get_weights())
+    np.testing.assert_allclose(outputs_of(fresh, inputs), expected, atol=1e-5)
+
+
 def test_frozen_statistics_stay_while_training():
     model = model_of(joined(4, 3), (6, 6, 3))
     inputs = random_array(0, (2, 6, 6, 3))
     training = ops.convert_to_numpy(model(inputs, training=True))
-    np.testing.assert_array_equal(training, ops.convert_to_numpy(model(inputs, training=False)))
+    np.testing.assert_array_equal(training, outputs_of(model, inputs))
     before, after = take_step(model, inputs, np.zeros_like(training))
     for kind in ("moving_mean", "moving_variance"):
         np.testing.assert_array_equal(after[f"bn/{kind}"], before[f"bn/{kind}"])
