@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test bench lint lock
+.PHONY: help install demo test jax bench lint lock
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,8 +32,11 @@ $(STAMP): requirements.lock pyproject.toml setup.py
 demo: $(STAMP) ## find symbols that the trained model never saw, each shown by one picture (minutes)
 	@$(BIN)/siamese-mrcnn demo --out demo_output
 
-test: $(STAMP) ## all tests on TensorFlow, then those of every backend on JAX
+test: $(STAMP) ## all tests on TensorFlow, then those of every backend on JAX but the longest
 	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest
+	KERAS_BACKEND=jax $(BIN)/python -m pytest -m "backends and not long_on_jax"
+
+jax: $(STAMP) ## all tests of every backend on JAX
 	KERAS_BACKEND=jax $(BIN)/python -m pytest -m backends
 
 bench: $(STAMP) ## measure speed and memory

@@ -24,8 +24,9 @@ SCHEDULES = {
     # drawn glyphs, after `siamese_mrcnn.pretraining`, with Adam
     "glyphs": (
         Stage(1, "heads", 0.001),
-        Stage(5, "all", 0.0005),
-        Stage(7, "all", 0.0001),
+        Stage(10, "all", 0.0005),
+        Stage(13, "all", 0.0001),
+        Stage(14, "all", 0.00003),
     ),
 }
 

@@ -67,6 +67,7 @@ def training_batch(config):
 
 
 @pytest.mark.backends
+@pytest.mark.long_on_jax
 @KINDS
 def test_outputs_of_detecting(kind):
     network, model = detecting(**kind)

@@ -90,6 +90,7 @@ def test_output_and_gradients_are_those_of_the_layers_apart(case, side):
         assert np.abs(found[kind] - before[kind]).max() > 1e-3
 
 
+@pytest.mark.long_on_jax
 def test_a_network_answers_as_with_the_layers_apart(monkeypatch):
     with few_weights():
         network = MaskRCNNNetwork(TinyConfig())

@@ -62,6 +62,7 @@ def whole(tmp_path_factory, batches):
 
 
 @pytest.mark.backends
+@pytest.mark.long_on_jax
 def test_four_parts_of_two_images_train_as_one_batch_of_eight(tmp_path, whole, batches):
     (expected, _), (found, _) = whole, train(tmp_path, batches, 4)
     assert set(found) == set(expected)

@@ -101,6 +101,7 @@ def momenta_of(model):
 
 
 @pytest.mark.backends
+@pytest.mark.long_on_jax
 def test_a_resumed_training_ends_where_an_unbroken_one_does(run, resumed):
     for arrays in (lambda model: arrays_of(model.keras_model), momenta_of):
         assert_same_arrays(arrays(resumed[0]), arrays(run[0]))

@@ -254,6 +254,7 @@ def test_the_callback_of_another_model_is_refused(watch):
 
 
 @pytest.mark.backends
+@pytest.mark.long_on_jax
 def test_the_weights_of_each_epoch_are_measured_on_two_devices(replica_program):
     process, folder = replica_program
     assert_succeeds(process)

@@ -1,0 +1,81 @@
+"""What matching and the number of categories are worth: `python experiments/glyphs/ablations.py`.
+
+Each row of the table is a model of its own that learned on the same short budget, about twenty
+minutes of two cores, and is measured on the same scenes, on categories that none of them saw. When
+repeated, it goes on where it was interrupted.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from siamese_mrcnn.reports import markdown_table
+
+# {categories to train on: categories drawn}; a quarter is novel (split 1), or what NOVEL says
+CATEGORIES = {20: 27, 60: 80, 200: 267, 800: 1027}
+COMPARISONS = ("distance", "none", "distance-alone", "correlation", "cosine")
+ROWS = [("distance", seen) for seen in CATEGORIES] + [(each, 800) for each in COMPARISONS[1:]]
+SCENES, TEST_SCENES, TEST_SEED = 6000, 100, 2718
+NAMING = ("--epochs", 3, "--steps", 500)
+TRAINING = ("--epochs", 2, "--steps", 500, "--learning-rate", 0.0005, "--warm-up", 200)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", default="logs/ablations", type=Path, metavar="FOLDER")
+    folder = parser.parse_args().out
+    test = folder / "test"
+    run("make-glyphs", "--out", test, "--train", 2, "--val", TEST_SCENES, "--seed", TEST_SEED)
+    cells = []
+    for comparison, seen in ROWS:
+        report = measured(folder, comparison, seen, test)
+        precision = [report[kind]["AP50"]["mean"] for kind in ("bbox", "segm")]
+        cells.append([comparison, str(seen), *(f"{100 * each:.1f}" for each in precision)])
+    head = ["comparison", "categories", "boxes AP50", "masks AP50"]
+    table = markdown_table(head, cells)
+    (folder / "ablations.md").write_text(table)
+    print(table)
+
+
+def measured(folder, comparison, seen, test):
+    """Train one row and evaluate it: its report."""
+    data, split = drawn(folder, seen)
+    start, row = folder / f"start_{seen}.weights.h5", folder / f"{comparison}_{seen}"
+    of_data = ("--data", data, *split, "--config", "glyphs")
+    if not start.exists():
+        run("pretrain", *of_data, *NAMING, "--out", start)
+    own = ("--logs", row, "--set", f"COMPARISON={comparison}")
+    begun = any(row.glob("*/*.weights.h5"))
+    weights = ("--weights", "last" if begun else start, "--validation-steps", 0)
+    run("train", *of_data, *own, *weights, *TRAINING)
+    of_test = ("--data", test, "--split", 1, "--config", "glyphs")
+    run("evaluate", *of_test, *own, "--weights", "last", "--runs", 1, "--out", row / "novel")
+    return json.loads((row / "novel" / "report.json").read_text())
+
+
+def drawn(folder, seen):
+    """Scenes of so many categories to train on, and the arguments that leave out the others."""
+    data = folder / f"data_{seen}"
+    counts = ("--train", SCENES, "--val", 20, "--categories", CATEGORIES[seen])
+    run("make-glyphs", "--out", data, *counts)
+    annotations = json.loads((data / "annotations" / "instances_val2017.json").read_text())
+    names = [each["name"] for each in annotations["categories"]]
+    if len(names) * 3 // 4 == seen:  # split 1 fits
+        return data, ("--split", 1)
+    novel = names[:80:4]  # those of the test scenes
+    novel += names[seen + len(novel) :]
+    (folder / f"novel_{seen}.txt").write_text("\n".join(novel))
+    return data, ("--novel", folder / f"novel_{seen}.txt")
+
+
+def run(*arguments):
+    """Call `siamese-mrcnn` in a process of its own, and stop where it fails."""
+    status = subprocess.call([sys.executable, "-m", "siamese_mrcnn.cli", *map(str, arguments)])
+    if status:
+        raise SystemExit(status)
+
+
+if __name__ == "__main__":
+    main()
