@@ -23,7 +23,12 @@ def test_stages():
     assert stages("--config", "large")[-1] == (160, "all", 0.002)
     assert stages("--config", "large", "--split", "all")[-1] == (320, "all", 0.002)
     assert stages("--schedule", "all-classes")[1] == (240, "all", 0.02)
-    assert stages("--config", "glyphs") == [(1, "heads", 1e-3), (5, "all", 5e-4), (7, "all", 1e-4)]
+    assert stages("--config", "glyphs") == [
+        (1, "heads", 1e-3),
+        (10, "all", 5e-4),
+        (13, "all", 1e-4),
+        (14, "all", 3e-5),
+    ]
     assert stages("--epochs", "3") == [(3, "all", 0.02)]
     assert stages("--epochs", "3", "--weights", "none") == [(3, "all", 0.002)]
     single = ("--epochs", "3", "--layers", "4+", "--learning-rate", "0.1")
