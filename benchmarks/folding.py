@@ -11,7 +11,7 @@ import tempfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-REPETITIONS = 9
+REPETITIONS = 31
 COMPARED = ("rpn_class", "rpn_bbox")  # before anything is sorted or left out
 
 
