@@ -14,12 +14,12 @@ from siamese_mrcnn.glyphs import make_glyphs
 from siamese_mrcnn.model import SiameseMaskRCNN
 from siamese_mrcnn.one_shot_benchmark import Row
 from siamese_mrcnn.result_grids import query_grid
+from siamese_mrcnn.schedules import SCHEDULES
 from siamese_mrcnn.splits import split_classes
 
 WEIGHTS = "checkpoints/glyphs_split1.weights.h5"
 SPLIT = 1  # whose novel categories the weights have never seen
 TRAINING_SCENES = 64
-TRAINING_RATE = 0.02
 COLUMNS, PICTURES = 4, 12
 
 
@@ -83,13 +83,14 @@ def train(training, steps, folder):
     """
     config = GlyphConfig()
     config.STEPS_PER_EPOCH = steps
+    rate = SCHEDULES["glyphs"][0].learning_rate
     with tempfile.TemporaryDirectory(dir=folder, prefix="logs-") as logs:
         model = SiameseMaskRCNN("training", logs, config)
         start_at_random(model, training)
         losses = StepLosses()
         with ProgressBar(steps) as bar:
             callbacks = [bar.callback(), losses]
-            model.train(training, None, TRAINING_RATE, 1, "all", custom_callbacks=callbacks)
+            model.train(training, None, rate, 1, "all", custom_callbacks=callbacks)
     return losses.losses
 
 
