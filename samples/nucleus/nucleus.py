@@ -295,8 +295,8 @@ def _parser():
     training.add_argument(
         "--augmentation",
         choices=tuple(AUGMENTATIONS),
-        default="imgaug",
-        help="by the package imgaug (default), or by the core's own",
+        default="own",
+        help="by the core's own (default), or as Matterport's by the package imgaug",
     )
     detection = commands.add_parser("detect", help="write pictures and the file to submit")
     detection.add_argument("--weights", required=True, metavar="last|FILE", help="of a model")

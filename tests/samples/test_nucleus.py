@@ -242,9 +242,7 @@ def test_a_trial(modules, tiny, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sample, "STAGES", ((1, "heads"),))
     drawn.draw_unless_there(tmp_path / "data", {"stage1_train": 4, "stage1_test": 1})
     given = ["--dataset", str(tmp_path / "data"), "--logs", str(tmp_path / "logs")]
-    sample.main(
-        ["train", "--subset", "train", "--weights", "none", "--augmentation", "own", *given]
-    )
+    sample.main(["train", "--subset", "train", "--weights", "none", *given])
     names = sorted(path.name for path in tmp_path.glob("logs/*/*.weights.h5"))
     assert names == ["nucleus_0001.weights.h5"]
     out = tmp_path / "out"
@@ -269,9 +267,8 @@ def test_errors_are_sentences(sample, tiny, tmp_path, monkeypatch, arguments, wo
     monkeypatch.setattr(sample, "NucleusInferenceConfig", tiny[1])
     folder = stored(tmp_path / "stage1_train", ["a", "b"])
     stored(tmp_path / "stage1_test", ["a"], masks=0)
-    own = ["--augmentation", "own"] if arguments[0] == "train" else []
     with pytest.raises(SystemExit, match=rf"^nucleus\.py: .*{words}"):
-        sample.main([*arguments, *own, "--dataset", str(folder), "--logs", str(tmp_path)])
+        sample.main([*arguments, "--dataset", str(folder), "--logs", str(tmp_path)])
 
 
 def test_only_images_with_masks_train(sample, tmp_path):
