@@ -89,7 +89,7 @@ class NormalizedConvolution(keras.layers.Layer):
             (self.norm.moving_mean, 0),
             (self.norm.moving_variance, 1 - EPSILON),
         ):
-            weight.assign(ops.full_like(weight, value))
+            weight.assign(ops.full(weight.shape, value, weight.dtype))
         self.folded = True
 
     def _affine_map(self):
