@@ -10,7 +10,7 @@ import numpy as np
 from keras import layers, ops
 
 from mrcnn.batches import FollowEpochs
-from mrcnn.normalization import NormalizedConvolution, batch_statistics
+from mrcnn.normalization import batch_statistics, normalized_convolutions
 from mrcnn.optimizer import GloballyClippedAdam
 from mrcnn.prefetch import Prefetcher
 from mrcnn.random_start import start_at_random
@@ -165,9 +165,8 @@ def pretrain(model, dataset, epochs, steps, workers=2, backup=None, verbose=1):
         )
     crops = CategoryCrops(dataset, model.config, steps, model.config.SEED, workers)
     naming = naming_model(model.network, len(crops.categories))
-    norms = [layer for layer in naming.layers if isinstance(layer, NormalizedConvolution)]
     try:
-        with batch_statistics(norms):
+        with batch_statistics(normalized_convolutions(naming)):
             history = _fit(naming, model.config, crops, epochs, backup, verbose)
     finally:
         crops.close()

@@ -6,7 +6,11 @@ from typing import Any
 import keras
 from keras import ops
 
-from mrcnn.normalization import NormalizedConvolution, no_longer_folded
+from mrcnn.normalization import (
+    NormalizedConvolution,
+    no_longer_folded,
+    normalized_convolutions,
+)
 from mrcnn.original_layout import architecture_of
 from mrcnn.trainable import TrainableModel
 from mrcnn.weights import (
@@ -87,12 +91,11 @@ class OldLayerNames:
         if index is None and name in self.head_outputs():
             return NamedOutput(name, self.head_outputs()[name], layers.get(name))
         if index is None and name not in layers:
-            for layer in self.layers:
-                if isinstance(layer, NormalizedConvolution):
-                    if name == layer.norm.name:
-                        return NamedOutput(name, layer.output, layer.norm)
-                    if name == layer.convolution.name:
-                        return NamedOutput(name, convolved(layer), layer.convolution)
+            for layer in normalized_convolutions(self):
+                if name == layer.norm.name:
+                    return NamedOutput(name, layer.output, layer.norm)
+                if name == layer.convolution.name:
+                    return NamedOutput(name, convolved(layer), layer.convolution)
         return super().get_layer(name, index)
 
     def head_outputs(self):

@@ -6,7 +6,7 @@ and the outputs begin near zero, as is usual for detectors (Lin et al., arXiv 17
 """
 
 from mrcnn.batches import Batches
-from mrcnn.normalization import NormalizedConvolution, batch_statistics
+from mrcnn.normalization import batch_statistics, normalized_convolutions
 from mrcnn.weights import layer_of, named_variables
 
 OUTPUTS = {
@@ -62,8 +62,8 @@ def measure_statistics(model, batches, keep=()):
     """Set the statistics of batch normalisations, unless kept, to their means over batches."""
     layers = [
         each
-        for each in model.layers
-        if isinstance(each, NormalizedConvolution) and f"{each.norm.name}/moving_mean" not in keep
+        for each in normalized_convolutions(model)
+        if f"{each.norm.name}/moving_mean" not in keep
     ]
     for number, (inputs, _) in enumerate(batches):
         # With the momenta 0, 1/2, 2/3, ... the running mean is the plain mean.

@@ -11,7 +11,7 @@ from mrcnn.config import ConfigError
 from mrcnn.layer_groups import set_trainable
 from mrcnn.learning_rates import for_optimizer
 from mrcnn.logs import history_callbacks
-from mrcnn.normalization import NormalizedConvolution
+from mrcnn.normalization import normalized_convolutions
 from mrcnn.optimizer import make_optimizer
 from mrcnn.weights import save_keras_weights, weight_array
 
@@ -91,9 +91,8 @@ def compile_stage(model, config, learning_rate, layers, train_bn=None):
             f"SUBDIVISIONS is {model.subdivisions}. Set SUBDIVISIONS = 1, or train_bn=False."
         )
     names = set_trainable(model, layers)
-    for layer in model.layers:
-        if isinstance(layer, NormalizedConvolution):
-            layer.train_norm = train_bn
+    for layer in normalized_convolutions(model):
+        layer.train_norm = train_bn
     logger.info("Training %d layers (%s) at learning rate %s.", len(names), layers, learning_rate)
     model.compile(
         optimizer=make_optimizer(config, for_optimizer(learning_rate)),

@@ -8,6 +8,7 @@ from found import assert_found_in, assert_same_found
 from mrcnn.config import ConfigError
 from mrcnn.images import ImageError
 from mrcnn.model import MaskRCNN
+from mrcnn.normalization import normalized_convolutions
 from mrcnn.results import Detections
 from mrcnn.weights import WeightsError
 from tiny import (
@@ -161,6 +162,7 @@ def test_folding_finds_the_same_until_new_weights_come(tmp_path, images, model):
     folded, other = (tiny_model("inference", tmp_path) for _ in range(2))
     assert_same_found(folded.detect(images[:1])[0], model.detect(images[:1])[0])  # compiles
     folded.fold_batch_norm()
+    assert all(layer.folded for layer in normalized_convolutions(folded.keras_model))
     for found, expected in zip(folded.detect(images), model.detect(images), strict=True):
         assert_same_found(found, expected)
     arrays = [weight * 0.9 for weight in model.keras_model.get_weights()]
