@@ -27,6 +27,13 @@ def add_arguments(parser):
         "of them, or imagenet-771), go on with the latest run, start at random, or from a file "
         "(default: imagenet)",
     )
+    parser.add_argument(
+        "--exclude",
+        nargs="+",
+        metavar="LAYERS",
+        help="layers (names or regular expressions) that start at random whatever the file holds, "
+        "say where their shape is another: fpn_distance.*",
+    )
     parser.add_argument("--logs", default="logs", metavar="FOLDER", help="where runs are saved")
     parser.add_argument(
         "--epochs", type=common.positive, metavar="N", help="one stage up to this epoch"
@@ -101,6 +108,7 @@ def run(arguments):
     refuse_mixed_stages(arguments)
     refuse_unwatched_images(arguments)
     common.load_backend(arguments)
+    refuse_nothing_to_exclude(arguments)
     from mrcnn.checkpoints import saved_stage
     from siamese_mrcnn.model import SiameseMaskRCNN
     from siamese_mrcnn.schedules import run_schedule
@@ -120,7 +128,7 @@ def run(arguments):
     )
     model = SiameseMaskRCNN("training", arguments.logs, config)
     watching = watch(arguments, model, validation)
-    start_from(model, arguments.weights, arguments.split, training)
+    start_from(model, arguments.weights, arguments.split, training, arguments.exclude)
     run_schedule(
         model,
         choose_stages(arguments, saved_stage(model.checkpoint)),
@@ -233,6 +241,21 @@ def refuse_unwatched_images(arguments):
         )
 
 
+def refuse_nothing_to_exclude(arguments):
+    """Refuse to leave layers out where no file is named.
+
+    Raises:
+        ValueError: names the arguments.
+    """
+    from mrcnn.imagenet import FILES
+
+    if arguments.exclude and arguments.weights in ("last", "none", "imagenet", *FILES):
+        raise ValueError(
+            "--exclude leaves layers out of the file that --weights names, but that is "
+            f"{arguments.weights}. Name a file, or go without --exclude."
+        )
+
+
 def open_data(folder, split, **options):
     """Training and validation part of some data, limited to the split's seen classes.
 
@@ -264,13 +287,20 @@ def open_data(folder, split, **options):
     return training, validation
 
 
-def start_from(model, weights, split, training):
-    """Load the weights to start with and say what was loaded."""
+def start_from(model, weights, split, training, exclude=None):
+    """Load the weights to start with and say what was loaded.
+
+    Args:
+        model: to train.
+        weights: as of --weights.
+        split: decides which ImageNet "imagenet" stands for.
+        training: data, which a random start is fitted to.
+        exclude: as of --exclude.
+    """
     from mrcnn.imagenet import FILES, NOT_IN_A_BACKBONE
+    from mrcnn.random_start import start_at_random
 
     if weights == "none":
-        from mrcnn.random_start import start_at_random
-
         start_at_random(model, training)
         return
     if weights == "last":
@@ -281,4 +311,7 @@ def start_from(model, weights, split, training):
     if weights in FILES:
         print(model.load_imagenet_weights(weights))
         return
-    print(model.load_weights(weights, may_be_missing=NOT_IN_A_BACKBONE))
+    report = model.load_weights(weights, exclude=exclude, may_be_missing=NOT_IN_A_BACKBONE)
+    print(report)
+    if exclude:
+        start_at_random(model, training, keep=report.loaded)

@@ -2,13 +2,17 @@
 
 import re
 
+import numpy as np
 import pytest
 
 from command_line import call, refused
 from mrcnn.learning_rates import LearningRate, as_setting
+from mrcnn.weights import WeightsError, named_variables
 from own_folders import plan, write_via
 from siamese_mrcnn import cli, schedules, watching
 from siamese_mrcnn.commands import train
+from siamese_mrcnn.config import ShapesConfig
+from siamese_mrcnn.model import SiameseMaskRCNN
 
 
 def stages(*arguments, before=None):
@@ -69,7 +73,7 @@ def test_watching(shapes_folder, monkeypatch, capsys):
         def __init__(self, mode, model_dir, config):
             self.config = config
 
-        def load_weights(self, path, may_be_missing):
+        def load_weights(self, path, exclude, may_be_missing):
             return "loaded"
 
     class Noting(watching.OneShotAP):
@@ -129,7 +133,8 @@ def test_what_training_starts_from(capsys):
         def load_imagenet_weights(self, pretraining):
             return f"ImageNet: {pretraining}"
 
-        def load_weights(self, path, may_be_missing):
+        def load_weights(self, path, exclude, may_be_missing):
+            assert exclude is None
             assert re.fullmatch(may_be_missing, "fpn_p2")
             assert not re.fullmatch(may_be_missing, "res2a_branch2a")
             return f"file: {path}"
@@ -143,6 +148,34 @@ def test_what_training_starts_from(capsys):
     ):
         train.start_from(Model(), weights, split, training=None)
         assert capsys.readouterr().out == f"{start}\n"
+
+
+def test_layers_of_another_shape_are_left_out(shapes_folder, tmp_path, capsys):
+    class WithoutReference(ShapesConfig):
+        COMPARISON = "none"
+
+    file = tmp_path / "start.weights.h5"
+    given = SiameseMaskRCNN("training", tmp_path, ShapesConfig())
+    given.save_weights(file)
+    model = SiameseMaskRCNN("training", tmp_path, WithoutReference())
+    training, _ = train.open_data(shapes_folder, "1")
+    with pytest.raises(WeightsError, match="wrong shape  fpn_distance_P2/kernel"):
+        train.start_from(model, str(file), "1", training)
+    train.start_from(model, str(file), "1", training, ["fpn_distance.*", "mrcnn.*"])
+    assert "0 missing, 0 unexpected, 0 of wrong shape" in capsys.readouterr().out
+    before, after = named_variables(given.keras_model), named_variables(model.keras_model)
+    for name in ("conv1/kernel", "bn_conv1/moving_mean", "rpn_class_raw/kernel"):
+        np.testing.assert_array_equal(before[name], after[name])
+    # The others begin as a random start does: statistics measured, outputs near zero.
+    assert np.abs(after["mrcnn_class_bn1/moving_mean"]).max() > 0.01
+    kernels = (np.std(each["mrcnn_class_logits/kernel"]) for each in (before, after))
+    assert next(kernels) > 5 * next(kernels)
+
+
+def test_layers_are_left_out_of_a_file_only(capsys):
+    for weights in ("last", "none", "imagenet", "imagenet-771"):
+        arguments = ("--data", "d", "--weights", weights, "--exclude", "mrcnn.*")
+        assert f"names, but that is {weights}. Name a file" in refused(capsys, "train", *arguments)
 
 
 def test_imagenet_weights_are_missing_with_a_sentence(shapes_folder, tmp_path, capsys, monkeypatch):
