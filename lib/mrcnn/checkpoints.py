@@ -64,6 +64,24 @@ def remove_outdated(log_dir, name, latest):
             old.unlink()
 
 
+class FoundCheckpoint(str):
+    """A checkpoint's path, and the pair (folder, path) for programs that take it apart.
+
+    Matterport's Mask R-CNN returned the pair in release 2.1 and the path alone after it; programs
+    of both kinds are in use: `find_last()`, `find_last()[1]`, `folder, path = find_last()`.
+    """
+
+    def __getitem__(self, place):
+        return self._pair()[place] if place in (0, 1) else super().__getitem__(place)
+
+    def __iter__(self):
+        return iter(self._pair())
+
+    def _pair(self):
+        path = str(self)
+        return str(Path(path).parent), path
+
+
 def find_last(model_dir, name):
     """The latest checkpoint of the latest run of this name: runs are folders name + date.
 

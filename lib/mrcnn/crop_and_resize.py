@@ -26,24 +26,35 @@ def crop_and_resize(maps, boxes_normalized, indices, size):
 
 
 def _crop_by_kernel(maps, boxes_normalized, indices, size):
-    """TensorFlow's kernel forwards, the transpose of `crop_by_gather` backwards.
+    import tensorflow as tf
 
-    The kernel of TensorFlow's own gradient adds from several threads of a CPU without a lock:
-    where boxes overlap, it now and then loses an addition.
+    crop = with_gradient_of(
+        lambda maps: crop_by_gather(maps, boxes_normalized, indices, size),
+        lambda maps: tf.image.crop_and_resize(maps, boxes_normalized, indices, size),
+    )
+    return crop(maps)
+
+
+def with_gradient_of(general, kernel):
+    """A function of tensors on TensorFlow: `kernel` forwards, the transpose of `general` backwards.
+
+    Both compute the same, linear in the tensors. The kernel of TensorFlow's own gradient of
+    `crop_and_resize` adds from several threads of a CPU without a lock: where boxes overlap, it
+    now and then loses an addition.
     """
     import tensorflow as tf
 
     @tf.custom_gradient
-    def crop(maps):
-        def gradient(crops_gradient):
+    def function(*tensors):
+        def gradient(upstream):
             with tf.GradientTape() as tape:
-                tape.watch(maps)
-                crops = crop_by_gather(maps, boxes_normalized, indices, size)
-            return tape.gradient(crops, maps, crops_gradient)
+                tape.watch(tensors)
+                result = general(*tensors)
+            return tape.gradient(result, tensors, upstream)
 
-        return tf.image.crop_and_resize(maps, boxes_normalized, indices, size), gradient
+        return kernel(*tensors), gradient
 
-    return crop(maps)
+    return function
 
 
 def crop_by_gather(maps, boxes_normalized, indices, size):

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from mrcnn.crop_and_resize import crop_and_resize, crop_from_pixels
+from mrcnn.crop_and_resize import crop_from_pixels, with_gradient_of
 
 CANONICAL_SIDE = 224.0  # pixels; a RoI of this size is pooled from P4 (arXiv 1612.03144, eq. 1)
 FINEST, COARSEST = 2, 5
@@ -105,9 +105,16 @@ class PyramidAverages(PyramidRoIAlign):
 
 def align(pyramid, rois_normalized, indices, levels, pool_size):
     """`align_by_gather` by the fastest way."""
-    if keras.backend.backend() == "tensorflow":
+
+    def by_gather(*pyramid):
+        return align_by_gather(pyramid, rois_normalized, indices, levels, pool_size)
+
+    def by_kernel(*pyramid):
         return _align_by_kernel(pyramid, rois_normalized, indices, levels, pool_size)
-    return align_by_gather(pyramid, rois_normalized, indices, levels, pool_size)
+
+    if keras.backend.backend() == "tensorflow":
+        return with_gradient_of(by_gather, by_kernel)(*pyramid)
+    return by_gather(*pyramid)
 
 
 def align_by_gather(pyramid, rois_normalized, indices, levels, pool_size):
@@ -140,13 +147,13 @@ def align_by_gather(pyramid, rois_normalized, indices, levels, pool_size):
 
 
 def _align_by_kernel(pyramid, rois_normalized, indices, levels, pool_size):
-    """The same through TensorFlow's kernel, every RoI on its own level only."""
+    """The same by TensorFlow's kernel, every RoI on its own level only."""
     import tensorflow as tf
 
     count = tf.shape(levels)[0]
     places = tf.dynamic_partition(tf.range(count), levels, len(pyramid))
     crops = [
-        crop_and_resize(
+        tf.image.crop_and_resize(
             features,
             tf.gather(rois_normalized, place),
             tf.gather(indices, place),

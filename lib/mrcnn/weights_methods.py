@@ -74,8 +74,12 @@ class WeightsMethods:
         write_original_layout(self.keras_model, path, self.file_groups)
 
     def find_last(self):
-        """Path of the latest checkpoint of the latest run of this NAME in `model_dir`."""
-        return str(checkpoints.find_last(self.model_dir, self.config.NAME))
+        """Path of the latest checkpoint of the latest run of this NAME in `model_dir`.
+
+        It is a `mrcnn.checkpoints.FoundCheckpoint`, for programs that expect (folder, path).
+        """
+        path = checkpoints.find_last(self.model_dir, self.config.NAME)
+        return checkpoints.FoundCheckpoint(path)
 
     def load_latest_checkpoint(self, verbose=0):
         """Load `find_last()`, so that training goes on there. Returns the report."""
