@@ -125,6 +125,7 @@ class GlyphConfig(Config):
     MAX_GT_INSTANCES = 12  # as many as a scene may have
     DETECTION_MAX_INSTANCES = 20
     DETECTION_NMS_THRESHOLD = 0.4
+    DETECTION_MASK_THRESHOLD = 0.4  # strokes are thin, and their pixels often in doubt
 
     STEPS_PER_EPOCH = 500
     VALIDATION_STEPS = 10

@@ -1,6 +1,22 @@
-"""In which order the files of tests are given to processes."""
+"""In which order the files of tests are given to processes, and how these look for garbage."""
+
+import gc
+
+import pytest
 
 LONGEST = ("test_notebooks.py", "test_sample_notebooks.py")
+
+
+# Graphs of TensorFlow are many objects: to look for garbage among them all the time took a tenth of
+# it.
+gc.set_threshold(100_000, 50, 100)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def collected_garbage():
+    """Models of earlier modules do not stay in memory."""
+    yield
+    gc.collect()
 
 
 def pytest_collection_modifyitems(items):

@@ -89,6 +89,7 @@ class Config:
     DETECTION_MAX_INSTANCES = 100
     DETECTION_MIN_CONFIDENCE = 0.7
     DETECTION_NMS_THRESHOLD = 0.3
+    DETECTION_MASK_THRESHOLD = 0.5  # probability from which on a pixel belongs to its mask
 
     # --- optimisation -------------------------------------------------------------------------
     STEPS_PER_EPOCH = 1000

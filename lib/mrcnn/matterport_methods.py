@@ -22,7 +22,12 @@ class MatterportMethods:
     def unmold_detections(self, detections, mrcnn_mask, original_image_shape, image_shape, window):
         """Boxes, class ids, scores and masks: `mrcnn.molding.unmold_detections`."""
         return molding.unmold_detections(
-            detections, mrcnn_mask, original_image_shape, image_shape, window
+            detections,
+            mrcnn_mask,
+            original_image_shape,
+            image_shape,
+            window,
+            self.config.DETECTION_MASK_THRESHOLD,
         )
 
     def detect_molded(self, molded_images, image_metas, verbose=0):

@@ -235,7 +235,8 @@ class MaskRCNN(WeightsMethods, MatterportMethods):
         if self.network.mask_head is not None:
             masks = self._masks(detections, found["pyramid"], geometries[0].prepared_shape)
         rows = zip(detections, masks, geometries, strict=True)
-        return [restore_detections(*each, self.network.edges) for each in rows]
+        threshold = self.config.DETECTION_MASK_THRESHOLD
+        return [restore_detections(*each, self.network.edges, threshold) for each in rows]
 
     def _masks(self, detections, pyramid, shape):
         """Masks of the rows that are no padding, or of a few more: the work grows with the rows."""

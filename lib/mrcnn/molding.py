@@ -76,7 +76,9 @@ def mold_inputs(images, config):
     return molded, np.stack(metas), windows
 
 
-def unmold_detections(detections, mrcnn_mask, original_image_shape, image_shape, window):
+def unmold_detections(
+    detections, mrcnn_mask, original_image_shape, image_shape, window, mask_threshold=0.5
+):
     """Detections of one prepared image in the pixels of the original.
 
     Args:
@@ -84,12 +86,14 @@ def unmold_detections(detections, mrcnn_mask, original_image_shape, image_shape,
         mrcnn_mask: probabilities [D, height, width, classes].
         original_image_shape, image_shape: (height, width, ...) before and after preparing.
         window: (y1, x1, y2, x2) of the image inside the prepared one, pixels.
+        mask_threshold: probability from which on a pixel belongs to a mask.
 
     Returns:
         boxes int32 [N, 4]; class_ids int32 [N]; scores float32 [N]; masks bool [height, width, N].
     """
     geometry = _geometry(original_image_shape, image_shape, window)
-    found = restore_detections(np.asarray(detections), np.asarray(mrcnn_mask), geometry)
+    tensors = np.asarray(detections), np.asarray(mrcnn_mask)
+    found = restore_detections(*tensors, geometry, mask_threshold=mask_threshold)
     return found["rois"], found["class_ids"], found["scores"], found["masks"]
 
 

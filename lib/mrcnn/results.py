@@ -27,7 +27,7 @@ class Detections(dict):
         return len(self) > 0
 
 
-def restore_detections(detections, masks, geometry, edges=False):
+def restore_detections(detections, masks, geometry, edges=False, mask_threshold=0.5):
     """Detections of one prepared image in the pixels of the original: `Detections`.
 
     Rows from the first class 0 on are padding; boxes that have no area in the image are dropped.
@@ -38,6 +38,7 @@ def restore_detections(detections, masks, geometry, edges=False):
             the model has no masks.
         geometry: `mrcnn.images.Geometry` of the prepared image.
         edges: how boxes are normalised, see `mrcnn.boxes.normalize`.
+        mask_threshold: probability from which on a pixel belongs to a mask.
     """
     padding = np.flatnonzero(detections[:, 4] == 0)
     count = padding[0] if len(padding) else len(detections)
@@ -47,7 +48,9 @@ def restore_detections(detections, masks, geometry, edges=False):
     found = Detections(
         rois=rois[kept], class_ids=class_ids[kept], scores=detections[kept, 5].astype(np.float32)
     )
-    found["masks"] = None if masks is None else _restore_masks(found, masks[kept], geometry)
+    found["masks"] = None
+    if masks is not None:
+        found["masks"] = _restore_masks(found, masks[kept], geometry, mask_threshold)
     return found
 
 
@@ -59,10 +62,11 @@ def restore_boxes(boxes_normalized, geometry, edges=False):
     return boxes.denormalize((boxes_normalized - origin) / side, geometry.original_shape, edges)
 
 
-def _restore_masks(found, masks, geometry):
+def _restore_masks(found, masks, geometry, threshold):
     """Masks [height, width, N], each in one piece of memory: whatever follows takes one by one."""
     restored = np.zeros((len(found["rois"]), *geometry.original_shape), dtype=bool)
     for row, (box, class_id) in enumerate(zip(found["rois"], found["class_ids"], strict=True)):
         channel = 0 if masks.shape[-1] == 1 else class_id
-        restored[row] = restore_mask(masks[row, ..., channel], box, geometry.original_shape)
+        mask = masks[row, ..., channel]
+        restored[row] = restore_mask(mask, box, geometry.original_shape, threshold)
     return np.moveaxis(restored, 0, -1)

@@ -80,15 +80,15 @@ def keras_sgd():
     )
 
 
-def train(devices, folder, layers="all", make_optimizer=None, parts=1):
+def train(devices, folder, layers="all", make_optimizer=None, **settings):
     """Everything worth comparing, by name. Building and training enter the devices' scope anew."""
-    config, recorder = type("Parts", (ReplicaConfig,), {"SUBDIVISIONS": parts})(), Recorder()
+    config, recorder = type("Changed", (ReplicaConfig,), settings)(), Recorder()
     with devices_scope(devices), few_weights():
         model = fill(TrainableModel(SiameseNetwork(config), (128, 128)))
     with devices_scope(devices):
         compile_stage(model, config, LEARNING_RATE, layers)
         if make_optimizer is not None:
-            model.compile(make_optimizer(), jit_compile=False)
+            model.compile(make_optimizer(), run_eagerly=True)
         model.fit(RandomBatches(config, STEPS), verbose=0, shuffle=False, callbacks=[recorder])
         save_optimizer(model, folder / "state_0001.weights.h5", {})
         save_keras_weights(model, folder / "state_0001.weights.h5")
@@ -108,7 +108,7 @@ def main():
     folder = Path(sys.argv[1])
     runs = {"one": train(1, folder), "two": train(2, folder)}
     if keras.backend.backend() == "tensorflow":
-        runs["two_in_parts"] = train(2, folder, parts=2)
+        runs["two_in_parts"] = train(2, folder, SUBDIVISIONS=2, RUN_EAGERLY=True)
         runs["each_on_its_own"] = train(2, folder, "heads", keras_sgd)
     for run, found in runs.items():
         np.savez(folder / run, **{name.replace("/", "|"): each for name, each in found.items()})

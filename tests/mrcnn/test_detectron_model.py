@@ -137,6 +137,7 @@ def assert_same_boxes(found, expected):
     np.testing.assert_allclose(found / SIDE, expected / SIDE, atol=1e-4)
 
 
+@pytest.mark.long_on_jax
 def test_anchors_have_the_same_scores_and_boxes(form):
     expected_scores, expected = map(
         np.concatenate, zip(*form.program.score_all_anchors(), strict=True)

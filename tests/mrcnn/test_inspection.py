@@ -36,6 +36,7 @@ def all_outputs(model, image):
 
 
 @pytest.mark.backends
+@pytest.mark.long_on_jax
 def test_layers_by_their_old_names(model, capsys):
     image = picture(100, 120)
     names = ("rpn_class", "rpn_bbox", "ROI", "mrcnn_class", "mrcnn_bbox", "mrcnn_mask")

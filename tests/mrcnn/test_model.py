@@ -37,6 +37,7 @@ def images():
 
 
 @pytest.mark.backends
+@pytest.mark.long_on_jax
 def test_each_image_gets_its_detections_in_its_own_pixels(model, images):
     results = model.detect(images)
     assert len(results) == len(images)
@@ -145,6 +146,22 @@ def test_a_changed_threshold_takes_effect_at_once(tmp_path, images):
         assert found.rois.shape == (0, 4) and found.rois.dtype == np.int32
         assert found.class_ids.shape == found.scores.shape == (0,)
         assert found.masks.shape == (*image.shape[:2], 0) and found.masks.dtype == bool
+
+
+def test_a_lower_threshold_makes_larger_masks(model, images, monkeypatch):
+    (usual,) = model.detect(images[:1])
+    sizes = []
+    for threshold in (0, 0.4, 0.5, 0.6, 1.1):
+        monkeypatch.setattr(model.config, "DETECTION_MASK_THRESHOLD", threshold)
+        (found,) = model.detect(images[:1])
+        np.testing.assert_array_equal(found.rois, usual.rois)
+        sizes.append(found.masks.sum(axis=(0, 1)))
+        if threshold == 0.5:
+            np.testing.assert_array_equal(found.masks, usual.masks)
+    sides = usual.rois[:, 2:] - usual.rois[:, :2]
+    np.testing.assert_array_equal(sizes[0], sides.prod(axis=1))
+    assert np.all(np.diff(sizes, axis=0) <= 0) and sizes[1].sum() > sizes[2].sum()
+    assert not sizes[-1].any()
 
 
 def test_new_weights_take_effect_at_once(tmp_path, images):

@@ -101,6 +101,7 @@ def test_detections_lie_in_the_window(outputs):
     assert top[real].min() >= np.float32(0.2) and bottom[real].max() <= np.float32(0.8)
 
 
+@pytest.mark.long_on_jax
 def test_parts_give_on_their_own_what_they_give_inside_of_the_model(detecting, inputs, outputs):
     network, _ = detecting
     pyramid = network.encode(inputs["images"])
@@ -161,6 +162,7 @@ def test_outputs_of_learning(learning):
             assert np.abs(given[image] - roi).max(axis=-1).min() < 1e-6
 
 
+@pytest.mark.long_on_jax
 def test_learning_on_its_own_gives_what_it_gives_inside_of_the_model(learning):
     network, x, outputs = learning
     rois = boxes.normalize(x["rois"], SHAPE)
@@ -192,6 +194,7 @@ class TestBoxesOnly:
         names = {layer_of(name) for name in named_variables(model)}
         assert not {name for name in names if "mask" in name}
 
+    @pytest.mark.long_on_jax
     def test_it_learns_boxes(self):
         config = BoxesOnlyConfig()
         _, model = build(lambda: MaskRCNNNetwork(config), lambda made: TrainableModel(made, SHAPE))

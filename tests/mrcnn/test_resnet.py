@@ -45,6 +45,7 @@ def block(shape, **arguments):
     return model
 
 
+@pytest.mark.long_on_jax
 def test_weights_are_those_of_the_original():
     images = keras.Input((32, 32, 3))
     variables = named_variables(keras.Model(images, ResNet("resnet101")(images)))
@@ -116,6 +117,7 @@ def test_stem_by_hand(model):
         np.testing.assert_allclose(maps[..., channel], maxima(map_), atol=1e-5)
 
 
+@pytest.mark.long_on_jax
 def test_evenly_padded_pooling_and_no_last_stage():
     """As Detectron's: one cell on every side, and so other windows where a side is even."""
     network = ResNet("resnet18", width=8, last_stage=4, even_padding=True)
@@ -164,6 +166,7 @@ def test_small_resnets_have_two_3x3_convolutions_a_block(architecture, convoluti
     assert shapes == [(16, 24, 8), (16, 24, 8), (8, 12, 16), (4, 6, 32), (2, 3, 64)]
 
 
+@pytest.mark.long_on_jax
 def test_no_weight_of_a_small_resnet_has_a_name_of_a_large_one():
     images = keras.Input((32, 32, 3))
     large = named_variables(keras.Model(images, ResNet("resnet50", width=4)(images)))

@@ -200,6 +200,7 @@ def test_the_first_of_equal_instances_is_assigned():
     np.testing.assert_array_equal(found["target_class_ids"], [[2, 0, 0, 0]])
 
 
+@pytest.mark.long_on_jax
 def test_no_gradient_flows_into_the_rois():
     inputs = batch(random_image(0))
     layer = make_layer()

@@ -335,6 +335,7 @@ def replicas(replica_program):
 
 
 @pytest.mark.backends
+@pytest.mark.long_on_jax
 @pytest.mark.parametrize("way", ["two", "two_in_parts"])
 def test_two_devices_train_as_one_does(replicas, way):
     if way not in replicas:
@@ -351,6 +352,7 @@ def test_two_devices_train_as_one_does(replicas, way):
 
 
 @pytest.mark.backends
+@pytest.mark.long_on_jax
 def test_every_loss_and_the_clipping_took_part_in_that(replicas):
     for name in FIVE_LOSSES:
         assert replicas["one"][f"loss|{name}"][0] > 0.01, name

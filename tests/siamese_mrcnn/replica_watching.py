@@ -24,8 +24,6 @@ if keras.backend.backend() == "tensorflow":
 
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-    # Two steps are not worth optimising graphs for.
-    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 from siamese_mrcnn import watching
 from siamese_mrcnn.coco import CocoDataset
@@ -37,7 +35,7 @@ SETTINGS = {
     "IMAGE_MIN_DIM": 64,
     "IMAGE_MAX_DIM": 64,
     "STEPS_PER_EPOCH": 1,
-    "RUN_EAGERLY": False,
+    "RUN_EAGERLY": True,
 }
 
 

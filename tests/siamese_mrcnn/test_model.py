@@ -48,6 +48,7 @@ def differ(one, other):
 
 
 @pytest.mark.backends
+@pytest.mark.long_on_jax
 def test_each_image_is_searched_for_its_own_reference(model, images, crops):
     results = model.detect(crops, images)
     assert len(results) == len(images)

@@ -50,6 +50,7 @@ def test_a_reference_becomes_one_vector_a_level(detecting):
         np.testing.assert_allclose(vector, expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.long_on_jax
 def test_several_references_become_the_mean_of_their_vectors(detecting):
     network, _ = detecting
     crops = references(shots=3)

@@ -122,6 +122,8 @@ def arrays(model):
 def test_a_model_learns_to_name_and_keeps_it(config, monkeypatch, tmp_path):
     monkeypatch.setattr(pretraining, "WARM_UP", 2)
     monkeypatch.setattr(pretraining, "LEARNING_RATE", 0.01)
+    monkeypatch.setattr(pretraining, "BATCH", 8)
+    config.RUN_EAGERLY = False  # thirty steps are worth compiling
     keras.utils.set_random_seed(0)
     with few_weights():
         model = SiameseMaskRCNN("training", tmp_path, config)

@@ -11,8 +11,7 @@ from mrcnn.weights import WeightsError, named_variables
 from own_folders import plan, write_via
 from siamese_mrcnn import cli, schedules, watching
 from siamese_mrcnn.commands import train
-from siamese_mrcnn.config import ShapesConfig
-from siamese_mrcnn.model import SiameseMaskRCNN
+from tiny import tiny_siamese_model
 
 
 def stages(*arguments, before=None):
@@ -151,13 +150,10 @@ def test_what_training_starts_from(capsys):
 
 
 def test_layers_of_another_shape_are_left_out(shapes_folder, tmp_path, capsys):
-    class WithoutReference(ShapesConfig):
-        COMPARISON = "none"
-
     file = tmp_path / "start.weights.h5"
-    given = SiameseMaskRCNN("training", tmp_path, ShapesConfig())
+    given = tiny_siamese_model("training", tmp_path)
     given.save_weights(file)
-    model = SiameseMaskRCNN("training", tmp_path, WithoutReference())
+    model = tiny_siamese_model("training", tmp_path, COMPARISON="none")
     training, _ = train.open_data(shapes_folder, "1")
     with pytest.raises(WeightsError, match="wrong shape  fpn_distance_P2/kernel"):
         train.start_from(model, str(file), "1", training)
