@@ -10,6 +10,9 @@ from mrcnn.convolution import convolve
 
 # The originals' values (Keras 2 defaults); Caffe's ResNet was trained with 1e-5.
 EPSILON = 1e-3
+# With fewer channels, TensorFlow's gradient of a 1x1 convolution with strides writes beyond its
+# memory on CPUs (through oneDNN), and the process dies: so such kernels get the chosen places only.
+SAFE_CHANNELS = 16
 MOMENTUM = 0.99
 # Kernels above this many weights are larger than the maps they make at usual image sizes: then
 # it is cheaper to scale the map.
@@ -99,6 +102,8 @@ class NormalizedConvolution(keras.layers.Layer):
 
     def _convolve(self, inputs, kernel, training):
         strides, padding = self.convolution.strides, self.convolution.padding
+        if kernel.shape[:2] == (1, 1) and kernel.shape[2] < SAFE_CHANNELS:
+            inputs, strides = inputs[:, :: strides[0], :: strides[1]], 1
         if training and kernel.shape[:2] != inputs.shape[1:3]:
             return ops.conv(inputs, kernel, strides=strides, padding=padding)
         return convolve(inputs, kernel, strides, padding)

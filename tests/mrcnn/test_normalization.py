@@ -15,6 +15,7 @@ CASES = {
     "convolution": ((6, 7, 3), 4, 3, 2, "same"),
     "whole input": ((5, 5, 3), 4, 5, 1, "valid"),
     "single cell": ((1, 1, 6), 4, 1, 1, "same"),
+    "every other place": ((6, 7, 20), 16, 1, 2, "valid"),
 }
 WHICH_SIDE = {"kernel": 2**20, "map": 0}  # LARGEST_FOLDED_KERNEL that decides what is scaled
 
@@ -72,6 +73,8 @@ def take_step(model, inputs, targets):
 @pytest.fixture(params=WHICH_SIDE)
 def side(request, monkeypatch):
     monkeypatch.setattr(normalization, "LARGEST_FOLDED_KERNEL", WHICH_SIDE[request.param])
+    # The layers apart need channels enough not to die.
+    monkeypatch.setattr(normalization, "SAFE_CHANNELS", 32)
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -41,18 +41,30 @@ def test_who_knows_the_truth_finds_all_unless_it_is_moved(shapes_folder, tmp_pat
     assert labels == {("novel", 1, False), ("seen", 1, False), ("novel", 1, True)}
 
 
+class QuickConfig(GlyphConfig):
+    """Few weights, on scenes of half the size."""
+
+    RUN_EAGERLY = True
+    IMAGES_PER_GPU = 1
+    IMAGE_MIN_DIM = IMAGE_MAX_DIM = 128
+    BACKBONE_WIDTH = 8
+    FPN_FEATUREMAPS = RPN_CHANNELS = MASK_HEAD_CHANNELS = 16
+    FPN_CLASSIF_FC_LAYERS_SIZE = 32
+    POST_NMS_ROIS_TRAINING = POST_NMS_ROIS_INFERENCE = 30
+    DETECTION_MAX_INSTANCES = 4
+
+
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    """The glyphs' model as it begins."""
-    model = SiameseMaskRCNN("inference", ".", GlyphConfig())
+    """The model as it begins."""
+    model = SiameseMaskRCNN("inference", ".", QuickConfig())
     path = tmp_path_factory.mktemp("weights") / "glyphs.weights.h5"
     model.save_weights(path)
     return path
 
 
 def test_the_demo_measures_draws_and_trains(weights, tmp_path, capsys, monkeypatch):
-    quick = {"RUN_EAGERLY": True, "IMAGES_PER_GPU": 1, "DETECTION_MAX_INSTANCES": 4}
-    monkeypatch.setattr(demo, "GlyphConfig", type("Quick", (GlyphConfig,), quick))
+    monkeypatch.setattr(demo, "GlyphConfig", QuickConfig)
     arguments = ("--weights", weights, "--scenes", 24, "--steps", 6, "--out", tmp_path)
     assert call("demo", *arguments) == 0
     text = capsys.readouterr().out
