@@ -7,6 +7,7 @@ import keras
 from keras import layers, ops
 
 from mrcnn.config import ConfigError
+from mrcnn.initial_weights import DrawnKernel
 
 LEVELS = range(2, 7)
 
@@ -59,7 +60,9 @@ class ComparisonMerge(layers.Layer):
     def build(self, input_shapes):
         compare, beside_query = COMPARISONS[self.comparison]
         channels = input_shapes[0][-1] * (int(beside_query) + int(compare is not None))
-        self.kernel = self.add_weight(shape=(1, 1, channels, self.filters), name="kernel")
+        self.kernel = self.add_weight(
+            shape=(1, 1, channels, self.filters), initializer=DrawnKernel(), name="kernel"
+        )
         self.bias = self.add_weight(shape=(self.filters,), initializer="zeros", name="bias")
 
     def call(self, inputs):

@@ -10,6 +10,7 @@ import numpy as np
 from keras import layers, ops
 
 from mrcnn.batches import FollowEpochs
+from mrcnn.initial_weights import DrawnKernel
 from mrcnn.normalization import batch_statistics, normalized_convolutions
 from mrcnn.optimizer import GloballyClippedAdam
 from mrcnn.prefetch import Prefetcher
@@ -132,7 +133,9 @@ def naming_model(network, categories):
     for level, vector in zip(LEVELS, network.match.summarize(network.pyramid(maps)), strict=True):
         vectors[f"P{level}"] = vector
     answers = [
-        layers.Dense(categories, name=f"category_logits_{place}")(vector)
+        layers.Dense(categories, kernel_initializer=DrawnKernel(), name=f"category_logits_{place}")(
+            vector
+        )
         for place, vector in vectors.items()
     ]
     return keras.Model(crops, ops.stack(answers, axis=1), name="naming")

@@ -7,8 +7,7 @@ import pytest
 LONGEST = ("test_notebooks.py", "test_sample_notebooks.py")
 
 
-# Graphs of TensorFlow are many objects: to look for garbage among them all the time took a tenth of
-# it.
+# Graphs of TensorFlow are many objects, among which Python would look for garbage all the time.
 gc.set_threshold(100_000, 50, 100)
 
 

@@ -3,6 +3,7 @@
 from keras import layers
 
 from mrcnn.convolution import FastConvolution
+from mrcnn.initial_weights import DrawnKernel
 
 
 class FeaturePyramid:
@@ -15,12 +16,23 @@ class FeaturePyramid:
 
     def __init__(self, channels, activation=None):
         self.laterals = {
-            level: layers.Conv2D(channels, 1, activation=activation, name=f"fpn_c{level}p{level}")
+            level: layers.Conv2D(
+                channels,
+                1,
+                activation=activation,
+                kernel_initializer=DrawnKernel(),
+                name=f"fpn_c{level}p{level}",
+            )
             for level in range(2, 6)
         }
         self.outputs = {
             level: FastConvolution(
-                channels, 3, padding="same", activation=activation, name=f"fpn_p{level}"
+                channels,
+                3,
+                padding="same",
+                activation=activation,
+                kernel_initializer=DrawnKernel(),
+                name=f"fpn_p{level}",
             )
             for level in range(2, 6)
         }

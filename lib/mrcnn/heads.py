@@ -2,6 +2,7 @@
 
 from keras import layers, ops
 
+from mrcnn.initial_weights import DrawnKernel
 from mrcnn.normalization import NormalizedConvolution
 from mrcnn.roi_align import PyramidRoIAlign
 
@@ -16,8 +17,12 @@ class BoxOutputs:
 
     def __init__(self, num_classes, box_classes):
         self.box_classes = box_classes
-        self.logits = layers.Dense(num_classes, name="mrcnn_class_logits")
-        self.deltas = layers.Dense(4 * box_classes, name="mrcnn_bbox_fc")
+        self.logits = layers.Dense(
+            num_classes, kernel_initializer=DrawnKernel(), name="mrcnn_class_logits"
+        )
+        self.deltas = layers.Dense(
+            4 * box_classes, kernel_initializer=DrawnKernel(), name="mrcnn_bbox_fc"
+        )
 
     def answer(self, features):
         """Named outputs for features [batch, R, channels].
@@ -46,9 +51,16 @@ class MaskOutputs:
 
     def __init__(self, mask_classes, channels):
         self.upsample = layers.Conv2DTranspose(
-            channels, 2, strides=2, activation="relu", name="mrcnn_mask_deconv"
+            channels,
+            2,
+            strides=2,
+            activation="relu",
+            kernel_initializer=DrawnKernel(),
+            name="mrcnn_mask_deconv",
         )
-        self.logits = layers.Conv2D(mask_classes, 1, name="mrcnn_mask")
+        self.logits = layers.Conv2D(
+            mask_classes, 1, kernel_initializer=DrawnKernel(), name="mrcnn_mask"
+        )
 
     def answer(self, features, count):
         """Mask logits of `count` RoIs an image: [batch, count, 2 * n, 2 * n, mask_classes].

@@ -236,7 +236,7 @@ class MaskRCNN(WeightsMethods, MatterportMethods):
             masks = self._masks(detections, found["pyramid"], geometries[0].prepared_shape)
         rows = zip(detections, masks, geometries, strict=True)
         threshold = self.config.DETECTION_MASK_THRESHOLD
-        return [restore_detections(*each, self.network.edges, threshold) for each in rows]
+        return [restore_detections(*each, threshold, self.network.edges) for each in rows]
 
     def _masks(self, detections, pyramid, shape):
         """Masks of the rows that are no padding, or of a few more: the work grows with the rows."""

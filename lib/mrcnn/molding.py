@@ -77,7 +77,7 @@ def mold_inputs(images, config):
 
 
 def unmold_detections(
-    detections, mrcnn_mask, original_image_shape, image_shape, window, mask_threshold=0.5
+    detections, mrcnn_mask, original_image_shape, image_shape, window, mask_threshold
 ):
     """Detections of one prepared image in the pixels of the original.
 
@@ -93,7 +93,7 @@ def unmold_detections(
     """
     geometry = _geometry(original_image_shape, image_shape, window)
     tensors = np.asarray(detections), np.asarray(mrcnn_mask)
-    found = restore_detections(*tensors, geometry, mask_threshold=mask_threshold)
+    found = restore_detections(*tensors, geometry, mask_threshold)
     return found["rois"], found["class_ids"], found["scores"], found["masks"]
 
 

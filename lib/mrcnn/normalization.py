@@ -7,11 +7,13 @@ import keras
 from keras import ops
 
 from mrcnn.convolution import convolve
+from mrcnn.initial_weights import DrawnKernel
 
 # The originals' values (Keras 2 defaults); Caffe's ResNet was trained with 1e-5.
 EPSILON = 1e-3
 # With fewer channels, TensorFlow's gradient of a 1x1 convolution with strides writes beyond its
-# memory on CPUs (through oneDNN), and the process dies: so such kernels get the chosen places only.
+# memory on CPUs (through oneDNN), and the process dies: so such kernels get the chosen places
+# only, on every backend alike.
 SAFE_CHANNELS = 16
 MOMENTUM = 0.99
 # Kernels above this many weights are larger than the maps they make at usual image sizes: then
@@ -48,7 +50,12 @@ class NormalizedConvolution(keras.layers.Layer):
     ):
         super().__init__(**keywords)
         self.convolution = keras.layers.Conv2D(
-            filters, kernel_size, strides=strides, padding=padding, name=convolution_name
+            filters,
+            kernel_size,
+            strides=strides,
+            padding=padding,
+            kernel_initializer=DrawnKernel(),
+            name=convolution_name,
         )
         self.norm = keras.layers.BatchNormalization(
             momentum=MOMENTUM, epsilon=EPSILON, name=norm_name

@@ -27,7 +27,7 @@ class Detections(dict):
         return len(self) > 0
 
 
-def restore_detections(detections, masks, geometry, edges=False, mask_threshold=0.5):
+def restore_detections(detections, masks, geometry, mask_threshold, edges=False):
     """Detections of one prepared image in the pixels of the original: `Detections`.
 
     Rows from the first class 0 on are padding; boxes that have no area in the image are dropped.
@@ -37,8 +37,8 @@ def restore_detections(detections, masks, geometry, edges=False, mask_threshold=
         masks: probabilities [D or more, height, width, classes]; one class serves all. None:
             the model has no masks.
         geometry: `mrcnn.images.Geometry` of the prepared image.
-        edges: how boxes are normalised, see `mrcnn.boxes.normalize`.
         mask_threshold: probability from which on a pixel belongs to a mask.
+        edges: how boxes are normalised, see `mrcnn.boxes.normalize`.
     """
     padding = np.flatnonzero(detections[:, 4] == 0)
     count = padding[0] if len(padding) else len(detections)

@@ -1,6 +1,7 @@
 """Checkpoints are found by their names, and bring back the optimiser of their stage."""
 
 import os
+from pathlib import Path
 
 import h5py
 import keras
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from mrcnn.checkpoints import (
+    FoundCheckpoint,
     checkpoint_path,
     epoch_of,
     find_last,
@@ -120,6 +122,15 @@ def test_the_latest_run_with_a_checkpoint_is_found(tmp_path):
     make_files(tmp_path / "small20240302T0000", "events.out")  # broken off in its first epoch
     found = find_last(tmp_path, "Small")
     assert found == tmp_path / "small20240301T101112" / "small_0003.weights.h5"
+
+
+def test_a_found_path_is_the_pair_too():
+    found = FoundCheckpoint("logs/small20240301T101112/small_0003.weights.h5")
+    assert isinstance(found, str) and Path(found).name == "small_0003.weights.h5"
+    folder, path = found
+    assert folder == found[0] == "logs/small20240301T101112"
+    assert path == found[1] == str(found)
+    assert found.endswith("0003.weights.h5") and found[-3:] == ".h5"
 
 
 def test_runs_of_the_original_are_found(tmp_path):

@@ -56,7 +56,7 @@ def test_detections_in_the_pixels_of_the_image():
     masks = np.zeros((3, 28, 28, 3), np.float32)
     masks[0, :, :, 2] = 1
     rois, class_ids, scores, masks = unmold_detections(
-        detections, masks, (64, 128, 3), (128, 128, 3), window
+        detections, masks, (64, 128, 3), (128, 128, 3), window, mask_threshold=0.5
     )
     assert rois.tolist() == [[20, 40, 40, 80]]  # the window begins 32 pixels below the top
     assert class_ids.tolist() == [2] and scores[0] == np.float32(0.9)

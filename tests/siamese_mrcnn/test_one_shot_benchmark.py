@@ -42,7 +42,7 @@ def test_who_knows_the_truth_finds_all_unless_it_is_moved(shapes_folder, tmp_pat
 
 
 class QuickConfig(GlyphConfig):
-    """Few weights, on scenes of half the size."""
+    """Few weights, on small scenes; too narrow for TensorFlow's gradients with strides."""
 
     RUN_EAGERLY = True
     IMAGES_PER_GPU = 1

@@ -1,0 +1,28 @@
+"""How kernels begin."""
+
+import math
+import random
+
+import keras
+import numpy as np
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("mrcnn")
+class DrawnKernel(keras.initializers.Initializer):
+    """Glorot's uniform distribution (AISTATS 2010), as Keras' own default, but drawn by NumPy.
+
+    So a seed (`keras.utils.set_random_seed`) gives the same weights on every backend, and JAX has
+    no function to compile for each shape of a kernel, which takes it longer than all the rest of
+    building a model.
+    """
+
+    def __call__(self, shape, dtype=None):
+        """A kernel [..., inputs, outputs], or of a transposed convolution the other way round."""
+        fans = math.prod(shape[:-2]) * (shape[-2] + shape[-1])
+        generator = np.random.default_rng(random.getrandbits(64))
+        drawn = generator.random(shape, dtype=np.float32)
+        return ops.convert_to_tensor((2 * drawn - 1) * math.sqrt(6 / fans), dtype=dtype)
+
+    def get_config(self):
+        return {}
