@@ -18,6 +18,16 @@ def collected_garbage():
     gc.collect()
 
 
+@pytest.fixture(scope="module")
+def kernel():
+    """The `kernel.Kernel` that runs the notebooks of a file."""
+    from kernel import running_kernel
+    from sample_notebooks import SAMPLES
+
+    with running_kernel(SAMPLES) as running:
+        yield running
+
+
 def pytest_collection_modifyitems(items):
     """The longest begin, so that no process waits for them alone at the end."""
     items.sort(key=lambda item: item.path.name not in LONGEST)

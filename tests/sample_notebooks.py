@@ -4,10 +4,8 @@ import re
 from pathlib import Path
 
 import nbformat
-from nbclient import NotebookClient
 
 SAMPLES = Path(__file__).parents[1] / "samples"
-LONGEST_CELL = 600  # seconds, of a machine that is busy with other things
 FEW_WEIGHTS = {
     "BACKBONE": "resnet18",
     "BACKBONE_WIDTH": 16,
@@ -44,10 +42,11 @@ for name, value in {settings}.items():
 """
 
 
-def run(name, arguments, set_up="", check=""):
+def run(kernel, name, arguments, set_up="", check=""):
     """Run a notebook of samples/ with other arguments.
 
     Args:
+        kernel: the fixture.
         name: path below samples/, without its ending.
         arguments: {variable of the cell "arguments": value}.
         set_up: lines to run after them.
@@ -63,8 +62,7 @@ def run(name, arguments, set_up="", check=""):
         cell.source += f"\n{variable} = {value!r}"
     cell.source += f"\n{set_up}"
     notebook.cells.append(nbformat.v4.new_code_cell(check))
-    where = {"metadata": {"path": str((SAMPLES / name).parent)}}
-    NotebookClient(notebook, timeout=LONGEST_CELL, resources=where).execute()
+    kernel.execute(notebook, (SAMPLES / name).parent)
     outputs = [output for cell in code_cells(notebook) for output in cell.outputs]
     text = "".join(output.get("text", "") for output in outputs)
     data = [output["data"] for output in outputs if "data" in output]

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from nbclient import NotebookClient
 
 from siamese_mrcnn import trial
 
@@ -24,7 +23,6 @@ NEEDED = {
     "experiments/random-baseline.ipynb": "experiments/train-splits.ipynb",
     "experiments/results.ipynb": "experiments/evaluate.ipynb",
 }
-LONGEST_CELL = 600  # seconds, of a machine that is busy with other things
 LINES = 12  # of a thin cell
 NOT_THIN = (
     ast.FunctionDef,
@@ -41,8 +39,8 @@ NOT_THIN = (
 class WorkingCopy:
     """A copy of the notebooks to run, and of nothing that they write into."""
 
-    def __init__(self, folder):
-        self.folder, self.executed = folder, {}
+    def __init__(self, folder, kernel):
+        self.folder, self.kernel, self.executed = folder, kernel, {}
         for name in (*NOTEBOOKS, "pyproject.toml"):
             (folder / name).parent.mkdir(exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
@@ -54,18 +52,14 @@ class WorkingCopy:
             if name in NEEDED:
                 self.execute(NEEDED[name])
             notebook = read(name)
-            where = {"metadata": {"path": str((self.folder / name).parent)}}
-            NotebookClient(notebook, timeout=LONGEST_CELL, resources=where).execute()
+            self.kernel.execute(notebook, (self.folder / name).parent, {trial.SWITCH: "1"})
             self.executed[name] = notebook
         return self.executed[name]
 
 
 @pytest.fixture(scope="module")
-def working_copy(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(trial.SWITCH, "1")
-        patch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
-        yield WorkingCopy(tmp_path_factory.mktemp("repository"))
+def working_copy(tmp_path_factory, kernel):
+    return WorkingCopy(tmp_path_factory.mktemp("repository"), kernel)
 
 
 def read(name):

@@ -275,8 +275,9 @@ def test_one_thing_is_splashed(sample, what, capsys):
     assert "--image" in capsys.readouterr().err
 
 
-def test_the_notebook_runs(tmp_path):
+def test_the_notebook_runs(tmp_path, kernel):
     _, pictures = run(
+        kernel,
         "balloon/train_balloon",
         {
             "DATASET": str(tmp_path / "drawn"),

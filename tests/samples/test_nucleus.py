@@ -277,8 +277,9 @@ def test_only_images_with_masks_train(sample, tmp_path):
         sample.train(sample.NucleusConfig(), folder, tmp_path)
 
 
-def test_the_notebook_runs(tmp_path):
+def test_the_notebook_runs(tmp_path, kernel):
     text, pictures = run(
+        kernel,
         "nucleus/train_nucleus",
         {
             "DATASET": str(tmp_path / "drawn"),

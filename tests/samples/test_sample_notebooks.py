@@ -23,7 +23,7 @@ NOT_THIN = (ast.FunctionDef, ast.ClassDef, ast.Lambda, ast.If, ast.IfExp, ast.Wh
 # --- what the notebooks show ------------------------------------------------------------------
 
 
-def test_demo(tmp_path):
+def test_demo(tmp_path, kernel):
     class TinyCoco(FewOfAll, modellib.Config):
         NUM_CLASSES = 81
         IMAGES_PER_GPU = 1
@@ -44,6 +44,7 @@ def test_demo(tmp_path):
         cv2.imwrite(str(folder / f"{number}.png"), picture(*shape, number))
     few = {name: getattr(FewOfAll, name) for name in vars(FewOfAll) if name.isupper()}
     text, pictures = run(
+        kernel,
         "demo",
         {
             "PICTURES": str(folder),
@@ -57,8 +58,9 @@ def test_demo(tmp_path):
     assert len(pictures) == 2
 
 
-def test_inspect_data():
+def test_inspect_data(kernel):
     text, pictures = run(
+        kernel,
         "inspect_data",
         {"DATA": "shapes"},
         check="real = gt_boxes[0][gt_boxes[0].any(axis=1)]\n"
@@ -72,9 +74,10 @@ def test_inspect_data():
     assert len(pictures) == 13
 
 
-def test_inspect_model(tmp_path):
+def test_inspect_model(tmp_path, kernel):
     """What its steps find one after the other is what the network finds at once."""
     text, pictures = run(
+        kernel,
         "inspect_model",
         {"LOGS": str(tmp_path), "SETTINGS": FEW_WEIGHTS, "IMAGES": 2},
         check="assert len(final) == len(detections) > 0\n"
@@ -91,8 +94,9 @@ def test_inspect_model(tmp_path):
     assert len(pictures) == 18
 
 
-def test_inspect_weights(tmp_path):
+def test_inspect_weights(tmp_path, kernel):
     text, pictures = run(
+        kernel,
         "inspect_weights",
         {"LOGS": str(tmp_path), "SETTINGS": FEW_WEIGHTS, "LAYERS": "conv1|rpn_.*"},
         check="assert [layer.name for layer in layers][0] == 'conv1' and len(layers) == 4",

@@ -138,8 +138,9 @@ def test_a_trial(sample, tiny, tmp_path, monkeypatch, capsys):
     assert sample.main(["evaluate", "--logs", logs, "--images", "3"]) == precision
 
 
-def test_the_notebook_runs(tmp_path):
+def test_the_notebook_runs(tmp_path, kernel):
     text, pictures = run(
+        kernel,
         "shapes/train_shapes",
         {"MINUTES": 0.001, "FRESH": 3, "LOGS": str(tmp_path)},
         "import shapes\nshapes.ShapesConfig.RUN_EAGERLY = True",

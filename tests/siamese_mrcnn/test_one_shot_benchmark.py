@@ -65,7 +65,8 @@ def weights(tmp_path_factory):
 
 def test_the_demo_measures_draws_and_trains(weights, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(demo, "GlyphConfig", QuickConfig)
-    arguments = ("--weights", weights, "--scenes", 24, "--steps", 6, "--out", tmp_path)
+    monkeypatch.setattr(demo, "TRAINING_SCENES", 8)
+    arguments = ("--weights", weights, "--scenes", 24, "--steps", 3, "--out", tmp_path)
     assert call("demo", *arguments) == 0
     text = capsys.readouterr().out
     for row in (Row("novel", 1), Row("novel", 5), Row("seen", 1), Row("novel", 1, True)):
