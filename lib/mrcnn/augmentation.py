@@ -177,7 +177,7 @@ def _imgaug(image, masks, augmentation, rng):
 
 
 def import_imgaug():
-    """Import imgaug 0.4, which needs a name that numpy 2 has dropped: the module `imgaug`.
+    """The module `imgaug`: of imaug, or of imgaug 0.4, which needs a name that numpy 2 dropped.
 
     Raises:
         ImportError: if it is not installed.
@@ -196,8 +196,8 @@ def import_imgaug():
         return importlib.import_module("imgaug")
     except ModuleNotFoundError as error:
         raise ImportError(
-            "imgaug is not installed: pip install imgaug==0.4.0, or use the augmentations of "
-            "mrcnn.augmentation."
+            "imgaug is not installed: pip install imaug (its copy for numpy 2), or use the "
+            "augmentations of mrcnn.augmentation."
         ) from error
     finally:
         if shim:

@@ -18,7 +18,7 @@ def add_arguments(parser):
     parser.add_argument("--out", default="demo_output", metavar="FOLDER", help="where to write")
     parser.add_argument("--weights", metavar="FILE", help="default: those in checkpoints/")
     parser.add_argument(
-        "--scenes", type=common.positive, default=100, metavar="N", help="to search (default: 100)"
+        "--scenes", type=common.positive, default=300, metavar="N", help="to search (default: 300)"
     )
     parser.add_argument(
         "--runs", type=common.positive, default=1, help="with new references each (default: 1)"

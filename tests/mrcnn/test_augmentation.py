@@ -203,6 +203,6 @@ def test_imgaug_itself(scene):
 
 def test_missing_imgaug_is_explained(monkeypatch):
     monkeypatch.setitem(sys.modules, "imgaug.augmenters", None)
-    with pytest.raises(ImportError, match="pip install imgaug"):
+    with pytest.raises(ImportError, match="pip install imaug"):
         import_imgaug()
     assert not hasattr(np, "sctypes")
