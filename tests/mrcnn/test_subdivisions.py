@@ -19,7 +19,6 @@ SETTINGS = {
     # RoIs that come with the batch: two proposals of nearly one score may change places where a
     # sum is rounded in another way.
     "USE_RPN_ROIS": False,
-    "RUN_EAGERLY": False,  # compiled, as they are used
     "MAX_GT_INSTANCES": 2,  # all there are in each image
 }
 
@@ -40,7 +39,8 @@ def batches():
 
 def train(model_dir, batches, parts):
     """What three steps lead to, by name, and the length of the first one."""
-    model = tiny_model("training", model_dir, **SETTINGS, SUBDIVISIONS=parts)
+    eagerly = parts == 1 and TinyConfig.RUN_EAGERLY  # parts are compiled, as they are used
+    model = tiny_model("training", model_dir, **SETTINGS, SUBDIVISIONS=parts, RUN_EAGERLY=eagerly)
     trained = model.keras_model
     compile_stage(trained, model.config, RATE, "all")
     before, found = arrays_of(trained), {}
@@ -78,7 +78,6 @@ def test_the_gradients_were_clipped_in_that(whole):
 def test_the_mean_over_parts_would_be_noticed(tmp_path, whole, batches):
     model = tiny_model("training", tmp_path, **SETTINGS).keras_model
     compile_stage(model, TinyConfig(), RATE, "all")
-    model.run_eagerly = True  # to trace a graph takes longer
     x, y = split(batches[0], 4)
     logs = []
     for part in range(4):
