@@ -18,7 +18,7 @@ from siamese_mrcnn.reports import markdown_table
 CATEGORIES = {20: 27, 60: 80, 200: 220, 800: 820}
 COMPARISONS = ("distance", "none", "distance-alone", "correlation", "cosine")
 ROWS = [(each, 800) for each in COMPARISONS] + [("distance", seen) for seen in (200, 60, 20)]
-SCENES, TEST_SCENES, TEST_SEED = 6000, 300, 2718
+SCENES, TEST_SCENES, TEST_SEED = 6000, 100, 2718
 # What naming did not train begins at random, as its own comparison needs it.
 HEADS = ("fpn_distance.*", "rpn.*", "mrcnn.*")
 NAMING = ("--epochs", 3, "--steps", 500)

@@ -38,7 +38,9 @@ GIVEN = np.float64(
     ]
 )
 FORMS = [
-    pytest.param(("resnet50", False, "numpy"), marks=pytest.mark.backends),
+    pytest.param(
+        ("resnet50", False, "numpy"), marks=[pytest.mark.backends, pytest.mark.long_on_jax]
+    ),
     ("resnet50", True, "numpy"),
     ("resnet50", False, "torch"),
     ("resnet50", True, "torch"),

@@ -94,6 +94,7 @@ def test_inputs_pass_through_functions_of_tensorflow(model):
 
 
 @pytest.mark.backends
+@pytest.mark.long_on_jax
 def test_convolutions_answer_before_their_normalisation(model):
     names = ("res2a_branch2a", "bn2a_branch2a", "roi_align_mask", "roi_align_classifier")
     found = model.run_graph([picture(100, 120)], outputs_of(model, *names))
@@ -113,6 +114,7 @@ def test_convolutions_answer_before_their_normalisation(model):
 
 
 @pytest.mark.backends
+@pytest.mark.long_on_jax
 def test_the_steps_to_the_rois(model):
     pillar = model.keras_model.get_layer("ROI").output
     steps = ("pre_nms_anchors", "refined_anchors", "refined_anchors_clipped")

@@ -8,7 +8,7 @@ from detectron_program import roi_align
 from mrcnn.map_pooling import MapAverages, MapCrops, MapMaxima
 from on_backend import compile_function, gradient
 
-pytestmark = pytest.mark.backends
+pytestmark = [pytest.mark.backends, pytest.mark.long_on_jax]
 IMAGE, ROWS, COLUMNS = (320, 512), 20, 32  # 16 pixels a cell
 EVERY = pytest.mark.parametrize("pooling", [MapCrops, MapAverages, MapMaxima])
 # (x1, y1, x2, y2), pixels, x2 and y2 inside: usual, a pixel, at the border, long, the whole image.

@@ -10,7 +10,7 @@ from mrcnn.weights import layer_of, named_variables
 from network_parts import SHAPE, WINDOWS, assert_close, build, random_images, run
 from tiny import TinyConfig
 
-pytestmark = pytest.mark.backends
+pytestmark = [pytest.mark.backends, pytest.mark.long_on_jax]
 RPN_OUTPUTS = ("rpn_class_logits", "rpn_class", "rpn_bbox")
 BOX_OUTPUTS = ("mrcnn_class_logits", "mrcnn_class", "mrcnn_bbox")
 ANCHORS = 3 * (32**2 + 16**2 + 8**2 + 4**2 + 2**2)
@@ -101,7 +101,6 @@ def test_detections_lie_in_the_window(outputs):
     assert top[real].min() >= np.float32(0.2) and bottom[real].max() <= np.float32(0.8)
 
 
-@pytest.mark.long_on_jax
 def test_parts_give_on_their_own_what_they_give_inside_of_the_model(detecting, inputs, outputs):
     network, _ = detecting
     pyramid = network.encode(inputs["images"])
@@ -162,7 +161,6 @@ def test_outputs_of_learning(learning):
             assert np.abs(given[image] - roi).max(axis=-1).min() < 1e-6
 
 
-@pytest.mark.long_on_jax
 def test_learning_on_its_own_gives_what_it_gives_inside_of_the_model(learning):
     network, x, outputs = learning
     rois = boxes.normalize(x["rois"], SHAPE)
@@ -194,7 +192,6 @@ class TestBoxesOnly:
         names = {layer_of(name) for name in named_variables(model)}
         assert not {name for name in names if "mask" in name}
 
-    @pytest.mark.long_on_jax
     def test_it_learns_boxes(self):
         config = BoxesOnlyConfig()
         _, model = build(lambda: MaskRCNNNetwork(config), lambda made: TrainableModel(made, SHAPE))

@@ -7,7 +7,7 @@ from network_parts import SHAPE, WINDOWS, assert_close, build, random_images, ru
 from siamese_mrcnn.network import SiameseNetwork
 from tiny import TinySiameseConfig
 
-pytestmark = pytest.mark.backends
+pytestmark = [pytest.mark.backends, pytest.mark.long_on_jax]
 RPN_OUTPUTS = ("rpn_class_logits", "rpn_bbox", "rois")
 
 
@@ -50,7 +50,6 @@ def test_a_reference_becomes_one_vector_a_level(detecting):
         np.testing.assert_allclose(vector, expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.long_on_jax
 def test_several_references_become_the_mean_of_their_vectors(detecting):
     network, _ = detecting
     crops = references(shots=3)
