@@ -6,6 +6,7 @@ from pathlib import Path
 import keras
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from mrcnn.learning_rates import LearningRate
 from mrcnn.random_start import start_at_random
 from siamese_mrcnn.answered_queries import choose_queries, load_answers
 from siamese_mrcnn.coco import CocoDataset
@@ -83,7 +84,9 @@ def train(training, steps, folder):
     """
     config = GlyphConfig()
     config.STEPS_PER_EPOCH = steps
-    rate = SCHEDULES["glyphs"][0].learning_rate
+    # Adam's first steps are as long as the rate: from random weights, a full one makes losses jump.
+    whole = SCHEDULES["glyphs"][1].learning_rate
+    rate = LearningRate(whole, warm_up_steps=steps // 3, warm_up_factor=0.1)
     with tempfile.TemporaryDirectory(dir=folder, prefix="logs-") as logs:
         model = SiameseMaskRCNN("training", logs, config)
         start_at_random(model, training)
