@@ -11,13 +11,7 @@ from pathlib import Path
 from benchmarks.cases import CASES
 
 # The originals (TF1 code run by TensorFlow 2 in compatibility mode) on a machine with two cores.
-ORIGINALS = {
-    "detect": 4.3,
-    "detect_unfolded": 4.3,
-    "train_step": 36.0,
-    "sample_small": 0.8,
-    "sample_large": 2.7,
-}
+ORIGINALS = {"detect": 4.3, "train_step": 36.0, "sample_small": 0.8, "sample_large": 2.7}
 
 
 def main():

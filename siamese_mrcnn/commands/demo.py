@@ -50,7 +50,7 @@ def run(arguments):
     if arguments.steps:
         print(f"3. Training {arguments.steps} steps from random weights", flush=True)
         losses = demo.train(training, arguments.steps, out)
-        count = min(STEPS_AVERAGED, len(losses))
+        count = min(STEPS_AVERAGED, max(1, len(losses) // 2))
         first, last = (statistics.fmean(part) for part in (losses[:count], losses[-count:]))
         print(f"   The loss went from {first:.2f} to {last:.2f} (means of {count} steps).")
     print("Look at " + ", ".join(map(str, pictures)))
