@@ -16,7 +16,8 @@ import gc, os, sys
 os.chdir({folder!r})
 os.environ.update({environment!r})
 for name, module in list(sys.modules.items()):
-    if str(getattr(module, "__file__", None)).startswith({local!r}):
+    known = vars(module)  # asking for what is missing would make some modules load it
+    if {local!r} in f"{{known.get('__file__')}} {{known.get('__path__')}}":
         del sys.modules[name]
 gc.collect()
 %reset -f

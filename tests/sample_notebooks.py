@@ -32,13 +32,21 @@ def code_cells(notebook):
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def few_drawings(module, settings, **counts):
-    """Lines of set-up: of a module beside the notebook that draws data, fewer and a tiny model."""
+def tiny_model(module, config="DrawnConfig", settings=ONE_STEP, **counts):
+    """Lines of set-up: another configuration in a module beside the notebook.
+
+    Args:
+        module: its name.
+        config: the class in it whose settings change.
+        settings: {name: value} of them.
+        **counts: of pictures, in modules that draw them into files.
+    """
+    counted = f"{module}.COUNTS.update({counts})" if counts else ""
     return f"""
 import {module}
-{module}.COUNTS.update({counts})
+{counted}
 for name, value in {settings}.items():
-    setattr({module}.DrawnConfig, name, value)
+    setattr({module}.{config}, name, value)
 """
 
 

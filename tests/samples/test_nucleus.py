@@ -8,7 +8,7 @@ from mrcnn.augmentation import augment
 from mrcnn.dataset import DatasetError
 from mrcnn.mask_files import MaskFileError
 from mrcnn.results import Detections
-from sample_notebooks import ONE_STEP, SAMPLES, few_drawings, run
+from sample_notebooks import ONE_STEP, SAMPLES
 
 FOLDER = SAMPLES / "nucleus"
 TINY = {**ONE_STEP, "DETECTION_MAX_INSTANCES": 5}
@@ -275,22 +275,3 @@ def test_only_images_with_masks_train(sample, tmp_path):
     folder = stored(tmp_path / "stage1_train", ["a", "b"], masks=0)
     with pytest.raises(DatasetError, match="has masks, which training needs"):
         sample.train(sample.NucleusConfig(), folder, tmp_path)
-
-
-def test_the_notebook_runs(tmp_path, kernel):
-    text, pictures = run(
-        kernel,
-        "nucleus/train_nucleus",
-        {
-            "DATASET": str(tmp_path / "drawn"),
-            "STAGES": ((1, "all"),),
-            "STEPS": 1,
-            "LOGS": str(tmp_path / "logs"),
-            "OUT": str(tmp_path / "out"),
-        },
-        few_drawings("drawn_nuclei", TINY, stage1_train=5, stage1_test=1),
-    )
-    assert list(tmp_path.glob("logs/nucleus*/nucleus_0001.weights.h5"))
-    assert (tmp_path / "out" / "drawn0000.png").exists()
-    assert "ImageId,EncodedPixels\ndrawn0000," in text
-    assert len(pictures) == 3

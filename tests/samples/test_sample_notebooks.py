@@ -10,7 +10,7 @@ import pytest
 
 import mrcnn.model as modellib
 from mrcnn.random_start import prepare_random_start
-from sample_notebooks import FEW_WEIGHTS, SAMPLES, code_cells, read, run
+from sample_notebooks import FEW_WEIGHTS, ONE_STEP, SAMPLES, code_cells, read, run, tiny_model
 from small import FewOfAll
 from tiny import picture
 
@@ -103,6 +103,58 @@ def test_inspect_weights(tmp_path, kernel):
     )
     assert "rpn_class_raw/kernel" in text and "how many" in text
     assert len(pictures) == 2
+
+
+def test_train_shapes(tmp_path, kernel):
+    text, pictures = run(
+        kernel,
+        "shapes/train_shapes",
+        {"MINUTES": 0.001, "FRESH": 3, "LOGS": str(tmp_path)},
+        tiny_model("shapes", "ShapesConfig"),
+    )
+    assert "mAP at IoU .5 on 3 fresh images of shapes: 0." in text
+    assert list(tmp_path.glob("shapes*/shapes_*.weights.h5"))
+    assert len(pictures) >= 3
+
+
+def test_train_balloon(tmp_path, kernel):
+    _, pictures = run(
+        kernel,
+        "balloon/train_balloon",
+        {
+            "DATASET": str(tmp_path / "drawn"),
+            "EPOCHS": 1,
+            "STEPS": 1,
+            "LOGS": str(tmp_path / "logs"),
+        },
+        tiny_model("drawn_balloons", train=4, val=3),
+    )
+    assert list(tmp_path.glob("logs/balloon*/balloon_0001.weights.h5"))
+    assert len(pictures) == 4
+
+
+def test_train_nucleus(tmp_path, kernel):
+    text, pictures = run(
+        kernel,
+        "nucleus/train_nucleus",
+        {
+            "DATASET": str(tmp_path / "drawn"),
+            "STAGES": ((1, "all"),),
+            "STEPS": 1,
+            "LOGS": str(tmp_path / "logs"),
+            "OUT": str(tmp_path / "out"),
+        },
+        tiny_model(
+            "drawn_nuclei",
+            settings={**ONE_STEP, "DETECTION_MAX_INSTANCES": 5},
+            stage1_train=5,
+            stage1_test=1,
+        ),
+    )
+    assert list(tmp_path.glob("logs/nucleus*/nucleus_0001.weights.h5"))
+    assert (tmp_path / "out" / "drawn0000.png").exists()
+    assert "ImageId,EncodedPixels\ndrawn0000," in text
+    assert len(pictures) == 3
 
 
 # --- how they are kept ------------------------------------------------------------------------
