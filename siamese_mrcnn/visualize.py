@@ -14,6 +14,7 @@ INSET_GAP = 0.015  # of the picture's shorter side, to its border
 REFERENCE_COLOR = "white"
 FRAME_EDGE_COLOR = "0.35"  # around the frame, which white images would swallow
 PRINT_DPI = 200
+PNG_OPTIONS = {"compress_level": 4}  # half the time of the usual 6, files 1 % larger
 
 
 def draw_result(
@@ -137,8 +138,9 @@ def save_figure(figure, path, formats=("png", "pdf"), dpi=PRINT_DPI):
     with matplotlib.rc_context(settings):
         for target, ending in zip(paths, formats, strict=True):
             undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(ending)
+            options = {"pil_kwargs": PNG_OPTIONS} if ending == "png" else {}
             with atomic_path(target) as temporary:
-                figure.savefig(temporary, format=ending, dpi=dpi, metadata=undated)
+                figure.savefig(temporary, format=ending, dpi=dpi, metadata=undated, **options)
     return paths
 
 
