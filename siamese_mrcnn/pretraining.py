@@ -184,6 +184,8 @@ def _fit(naming, config, crops, epochs, backup, verbose):
         metrics=[CommonAccuracy()],
         **compilation(config),
     )
+    # As in `mrcnn.training.compile_stage`: or TensorFlow would trace the first step twice.
+    naming.optimizer.build(naming.trainable_variables)
     callbacks = [FollowEpochs(crops)]
     if backup is not None:
         callbacks.append(keras.callbacks.BackupAndRestore(backup))
