@@ -1,6 +1,5 @@
 """Siamese Mask R-CNN for users: train it, load and save its weights, search with it."""
 
-import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -15,8 +14,6 @@ from siamese_mrcnn.config import Config
 from siamese_mrcnn.network import SiameseNetwork
 from siamese_mrcnn.original_layout import siamese_groups
 from siamese_mrcnn.references import prepare_reference
-
-logger = logging.getLogger(__name__)
 
 REFERENCES_AT_ONCE = 4  # that one query is searched for together; more take memory and no less time
 
@@ -85,7 +82,7 @@ class SiameseMaskRCNN(MaskRCNN):
             references: one entry for all images, or a list with one entry an image. An entry is
                 a crop that shows one object (array or path), or a list of K of them.
             images: list of arrays [height, width(, channels)] or paths, of any sizes.
-            verbose: 1 logs how many instances were found.
+            verbose: 1 prints how many instances were found.
 
         Returns:
             a `mrcnn.results.Detections` per image; class 1 is what the references show.
@@ -108,7 +105,7 @@ class SiameseMaskRCNN(MaskRCNN):
             pyramid, geometries = self._encode_chunk(chunk)
             detections += self._find(pyramid, chosen, geometries)
         if verbose:
-            logger.info("Found %s instances.", [len(each) for each in detections])
+            print(f"Found {[len(each) for each in detections]} instances.")
         return detections
 
     def encode_references(self, references):

@@ -36,7 +36,7 @@ class MatterportMethods:
         Args:
             molded_images: [N, h, w, 3], prepared, minus the mean.
             image_metas: [N, 12 + classes], as of `mold_inputs`.
-            verbose: 1 logs how many instances were found.
+            verbose: 1 prints how many instances were found.
 
         Returns:
             a `mrcnn.results.Detections` per image, in the pixels of the molded image, as the

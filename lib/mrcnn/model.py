@@ -13,11 +13,12 @@ from mrcnn.compiled import CompiledFunctions
 from mrcnn.config import Config, ConfigError
 from mrcnn.distribution import devices_scope
 from mrcnn.images import Geometry
-from mrcnn.inputs import prepare_inputs, same_shape_chunks, windows_of
+from mrcnn.inputs import as_list, prepare_inputs, same_shape_chunks, windows_of
 from mrcnn.layer_names import NamedModel, NamedTrainableModel
 from mrcnn.learning_rates import as_setting
 from mrcnn.matterport import *  # noqa: F403  its functions beside the class, by their old place
 from mrcnn.matterport_methods import MatterportMethods, PlainSources
+from mrcnn.molding import without_molding
 from mrcnn.network import MaskRCNNNetwork
 from mrcnn.normalization import is_folded
 from mrcnn.original_layout import mask_rcnn_groups
@@ -190,7 +191,7 @@ class MaskRCNN(WeightsMethods, MatterportMethods):
 
         Args:
             images: list of arrays [height, width(, channels)] or paths; grey and alpha work.
-            verbose: 1 logs how many instances were found.
+            verbose: 1 prints how many instances were found.
 
         Returns:
             a `mrcnn.results.Detections` per image.
@@ -216,11 +217,12 @@ class MaskRCNN(WeightsMethods, MatterportMethods):
             whole = [Geometry(shape, shape, (0, 0, *shape))] * len(chunk)
             detections += self.restore(found, whole if in_prepared else geometries)
         if verbose:
-            logger.info("Found %s instances.", [len(each) for each in detections])
+            print(f"Found {[len(each) for each in detections]} instances.")
         return detections
 
     def prepare(self, images):
         """Images (arrays or paths) as [(prepared uint8 image, `Geometry`)]."""
+        images = [without_molding(image, self.config) for image in as_list(images)]
         return prepare_inputs(images, self.config)
 
     def restore(self, found, geometries):

@@ -10,6 +10,8 @@ from mrcnn.images import Geometry
 from mrcnn.inputs import prepare_inputs
 from mrcnn.results import restore_detections
 
+ROUNDING = 0.01  # more than float32 loses of a value 0..255 minus the mean
+
 
 def mold_image(images, config):
     """Images [..., 3], RGB 0..255, minus the mean pixel: floats."""
@@ -20,6 +22,21 @@ def unmold_image(normalized_images, config):
     """What `mold_image` was given: uint8 [..., 3]."""
     pixels = np.asarray(normalized_images, np.float64) + config.MEAN_PIXEL
     return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
+
+
+def without_molding(image, config):
+    """What `mold_image` was given, if the image is what it returned; else the image as it is.
+
+    Old programs mold an image before `detect`. Floats of [h, w, 3] are molded if they leave 0..1
+    and become whole numbers 0..255 by the mean pixel.
+    """
+    dtype = getattr(image, "dtype", None)
+    if getattr(dtype, "kind", None) != "f" or image.shape[2:] != (3,) or not image.size:
+        return image
+    restored = unmold_image(image, config)
+    leaves = image.min() < 0 or image.max() > 1
+    is_molded = leaves and np.abs(image - mold_image(restored, config)).max() < ROUNDING
+    return restored if is_molded else image
 
 
 def compose_image_meta(

@@ -5,7 +5,7 @@ import pytest
 
 import mrcnn.model as modellib
 from mrcnn.config import Config
-from mrcnn.molding import geometries_of, mold_inputs, unmold_detections
+from mrcnn.molding import geometries_of, mold_inputs, unmold_detections, without_molding
 from tiny import TinyConfig, picture
 
 
@@ -17,6 +17,24 @@ def test_the_mean_is_taken_off_and_put_back():
     assert back.dtype == np.uint8
     np.testing.assert_array_equal(back, image)
     np.testing.assert_array_equal(modellib.unmold_image(molded.astype(np.float32), Config()), image)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_molded_images_are_known_by_their_values(dtype):
+    config = Config()
+    for image in (picture(40, 50), np.full((4, 5, 3), 255, np.uint8), np.zeros((4, 5, 3), "u1")):
+        molded = modellib.mold_image(image, config).astype(dtype)
+        np.testing.assert_array_equal(without_molding(molded, config), image)
+    for other in (
+        "photo.png",
+        picture(4, 5),
+        np.zeros((4, 5, 3), dtype),
+        np.linspace(0, 1, 60, dtype=dtype).reshape(4, 5, 3),
+        np.linspace(-100, 100, 60, dtype=dtype).reshape(4, 5, 3),
+        np.zeros((0, 5, 3), dtype),
+        np.full((4, 5), -123.7, dtype),
+    ):
+        assert without_molding(other, config) is other
 
 
 def test_metas_there_and_back():

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import mrcnn.model as modellib
+from found import assert_same_found
 from mrcnn import utils, visualize
 from mrcnn.config import Config, ConfigError
 from mrcnn.model import log
@@ -162,8 +163,10 @@ def test_from_data_to_evaluation(tmp_path, dataset, capsys):
     visualize.display_instances(
         original_image, gt_bbox, gt_mask, gt_class_id, dataset.class_names, figsize=(8, 8)
     )
+    capsys.readouterr()
     results = model.detect([original_image], verbose=1)
     r = results[0]
+    assert capsys.readouterr().out == f"Found [{len(r['rois'])}] instances.\n"
     visualize.display_instances(
         original_image, r["rois"], r["masks"], r["class_ids"], dataset.class_names, r["scores"]
     )
@@ -176,7 +179,8 @@ def test_from_data_to_evaluation(tmp_path, dataset, capsys):
         )
         molded_images = np.expand_dims(modellib.mold_image(image, inference_config), 0)
         assert molded_images.shape == (1, 128, 128, 3)
-        r = model.detect([image], verbose=0)[0]
+        r = model.detect(molded_images, verbose=0)[0]
+        assert_same_found(r, model.detect([image], verbose=0)[0])
         AP, precisions, recalls, overlaps = utils.compute_ap(
             gt_bbox, gt_class_id, gt_mask, r["rois"], r["class_ids"], r["scores"], r["masks"]
         )

@@ -49,8 +49,10 @@ def differ(one, other):
 
 @pytest.mark.backends
 @pytest.mark.long_on_jax
-def test_each_image_is_searched_for_its_own_reference(model, images, crops):
-    results = model.detect(crops, images)
+def test_each_image_is_searched_for_its_own_reference(model, images, crops, capsys):
+    results = model.detect(crops, images, verbose=1)
+    counts = [len(found) for found in results]
+    assert capsys.readouterr().out == f"Found {counts} instances.\n"
     assert len(results) == len(images)
     for image, found in zip(images, results, strict=True):
         assert_found_in(image, found, model.config)
