@@ -21,6 +21,7 @@ COMMANDS = {
     "demo": "find symbols that the trained model of the repository never saw",
 }
 INTERRUPTED = 130  # what shells report for Ctrl-C
+UNREAD = 141  # and for a program whose reader, say `head`, has ended
 
 
 def main(argv=None):
@@ -30,21 +31,36 @@ def main(argv=None):
         argv: list of arguments; those of the process by default.
 
     Returns:
-        0 if all went well, 1 after an error (a sentence on stderr says which), 130 after Ctrl-C.
-        Arguments that cannot be understood end the process with 2, as argparse does.
+        0 if all went well, 1 after an error (a sentence on stderr says which), 130 after Ctrl-C,
+        141 if nobody reads what is printed. Arguments that cannot be understood end the process
+        with 2, as argparse does.
     """
     arguments = _parser().parse_args(argv)
     _quieten(getattr(arguments, "verbose", False))
     try:
-        return arguments.run(arguments) or 0
+        status = arguments.run(arguments) or 0
+        sys.stdout.flush()
+        return status
     except KeyboardInterrupt:
         print("siamese-mrcnn: interrupted.", file=sys.stderr)
         return INTERRUPTED
     except (ValueError, OSError, ImportError) as error:
+        if _nobody_reads():
+            return UNREAD
         if getattr(arguments, "debug", False):
             raise
         print(f"siamese-mrcnn: {_sentence(error)}", file=sys.stderr)
         return 1
+
+
+def _nobody_reads():
+    """Whether the program that this one's output went to has ended; then the rest is dropped."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
 
 
 def _parser():

@@ -1,6 +1,7 @@
 """The command line: what it accepts, and what it says when it cannot."""
 
 import argparse
+import os
 import subprocess
 import sys
 
@@ -67,6 +68,18 @@ def test_interruption(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(common, "load_backend", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
     assert call("evaluate", "--data", tmp_path, "--weights", "w") == 130
     assert "interrupted" in capsys.readouterr().err
+
+
+def test_output_that_nobody_reads(tmp_path, monkeypatch, capsys):
+    reading, writing = os.pipe()
+    os.close(reading)
+    arguments = ("--train-images", 2, "--val-images", 1, "--image-size", 64)
+    with os.fdopen(writing, "w") as unread:
+        monkeypatch.setattr(sys, "stdout", unread)
+        assert call("shapes", tmp_path / "shapes", *arguments) == 141
+        print("goes nowhere")
+    assert "siamese-mrcnn" not in capsys.readouterr().err
+    assert (tmp_path / "shapes" / "annotations" / "instances_val2017.json").is_file()
 
 
 def test_classes(shapes_folder):

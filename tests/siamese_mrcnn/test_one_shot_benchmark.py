@@ -66,7 +66,7 @@ def weights(tmp_path_factory):
 def test_the_demo_measures_draws_and_trains(weights, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(demo, "GlyphConfig", QuickConfig)
     monkeypatch.setattr(demo, "TRAINING_SCENES", 8)
-    monkeypatch.setattr(demo, "PICTURES", 4)
+    monkeypatch.setattr(demo, "PICTURES", 2)
     arguments = ("--weights", weights, "--scenes", 24, "--steps", 3, "--out", tmp_path)
     assert call("demo", *arguments) == 0
     text = capsys.readouterr().out
