@@ -44,23 +44,15 @@ def main(argv=None):
     except KeyboardInterrupt:
         print("siamese-mrcnn: interrupted.", file=sys.stderr)
         return INTERRUPTED
+    except BrokenPipeError:
+        # Python flushes once more when it ends: to nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return UNREAD
     except (ValueError, OSError, ImportError) as error:
-        if _nobody_reads():
-            return UNREAD
         if getattr(arguments, "debug", False):
             raise
         print(f"siamese-mrcnn: {_sentence(error)}", file=sys.stderr)
         return 1
-
-
-def _nobody_reads():
-    """Whether the program that this one's output went to has ended; then the rest is dropped."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return True
-    return False
 
 
 def _parser():
