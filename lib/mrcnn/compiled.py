@@ -1,5 +1,7 @@
 """Runs a `keras.Model` as one compiled function whose results stay on the device."""
 
+import logging
+
 import keras
 
 
@@ -16,10 +18,17 @@ def _tensorflow(model):
     import tensorflow as tf
 
     @tf.function(reduce_retracing=True, jit_compile=False)
-    def run(inputs):
+    def run_compiled_model(inputs):
         return model(inputs, training=False)
 
-    return run
+    logging.getLogger("tensorflow").addFilter(_is_no_false_alarm)  # once, however often it is added
+    return run_compiled_model
+
+
+def _is_no_false_alarm(record):
+    """TensorFlow warns where many functions of one place compile; here, each does once a shape."""
+    text = record.getMessage()
+    return not ("retracing" in text and "run_compiled_model" in text)
 
 
 def _jax(model):
