@@ -22,6 +22,7 @@ ONE_STEP = {
     "VALIDATION_STEPS": 1,
     "DETECTION_MIN_CONFIDENCE": 0,
 }
+NUCLEUS_STEP = {**ONE_STEP, "DETECTION_MAX_INSTANCES": 5}
 
 
 def read(name):
@@ -32,7 +33,7 @@ def code_cells(notebook):
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def tiny_model(module, config="DrawnConfig", settings=ONE_STEP, **counts):
+def changed_settings(module, config="DrawnConfig", settings=ONE_STEP, **counts):
     """Lines of set-up: another configuration in a module beside the notebook.
 
     Args:

@@ -8,10 +8,9 @@ from mrcnn.augmentation import augment
 from mrcnn.dataset import DatasetError
 from mrcnn.mask_files import MaskFileError
 from mrcnn.results import Detections
-from sample_notebooks import ONE_STEP, SAMPLES
+from sample_notebooks import NUCLEUS_STEP, SAMPLES
 
 FOLDER = SAMPLES / "nucleus"
-TINY = {**ONE_STEP, "DETECTION_MAX_INSTANCES": 5}
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +33,7 @@ def tiny(modules):
     """Configurations to train and to detect with."""
     drawn = modules[1]
     classes = (drawn.DrawnConfig, drawn.DrawnInferenceConfig)
-    return [type("TinyConfig", (each,), TINY) for each in classes]
+    return [type("TinyConfig", (each,), NUCLEUS_STEP) for each in classes]
 
 
 def stored(folder, names, masks=1):

@@ -10,7 +10,15 @@ import pytest
 
 import mrcnn.model as modellib
 from mrcnn.random_start import prepare_random_start
-from sample_notebooks import FEW_WEIGHTS, ONE_STEP, SAMPLES, code_cells, read, run, tiny_model
+from sample_notebooks import (
+    FEW_WEIGHTS,
+    NUCLEUS_STEP,
+    SAMPLES,
+    changed_settings,
+    code_cells,
+    read,
+    run,
+)
 from small import FewOfAll
 from tiny import picture
 
@@ -110,7 +118,7 @@ def test_train_shapes(tmp_path, kernel):
         kernel,
         "shapes/train_shapes",
         {"MINUTES": 0.001, "FRESH": 3, "LOGS": str(tmp_path)},
-        tiny_model("shapes", "ShapesConfig"),
+        changed_settings("shapes", "ShapesConfig"),
     )
     assert "mAP at IoU .5 on 3 fresh images of shapes: 0." in text
     assert list(tmp_path.glob("shapes*/shapes_*.weights.h5"))
@@ -127,7 +135,7 @@ def test_train_balloon(tmp_path, kernel):
             "STEPS": 1,
             "LOGS": str(tmp_path / "logs"),
         },
-        tiny_model("drawn_balloons", train=4, val=3),
+        changed_settings("drawn_balloons", train=4, val=3),
     )
     assert list(tmp_path.glob("logs/balloon*/balloon_0001.weights.h5"))
     assert len(pictures) == 4
@@ -144,12 +152,7 @@ def test_train_nucleus(tmp_path, kernel):
             "LOGS": str(tmp_path / "logs"),
             "OUT": str(tmp_path / "out"),
         },
-        tiny_model(
-            "drawn_nuclei",
-            settings={**ONE_STEP, "DETECTION_MAX_INSTANCES": 5},
-            stage1_train=5,
-            stage1_test=1,
-        ),
+        changed_settings("drawn_nuclei", settings=NUCLEUS_STEP, stage1_train=5, stage1_test=1),
     )
     assert list(tmp_path.glob("logs/nucleus*/nucleus_0001.weights.h5"))
     assert (tmp_path / "out" / "drawn0000.png").exists()
