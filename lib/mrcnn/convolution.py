@@ -7,8 +7,9 @@ from keras import layers, ops
 
 from mrcnn.winograd import convolve_by_tiles
 
-# Measured with TensorFlow on two cores of a Cascade Lake processor; below, its own way is as fast.
+# Measured with TensorFlow on two cores, Cascade Lake and EPYC; beyond, its own way is as fast.
 SMALLEST_TILED_WORK = 2**27  # multiplications of a plain convolution, per tap of the kernel
+SMALLEST_TILED_CHANNELS = 256  # with fewer, making tiles takes as long as they save
 SMALLEST_PATCHED_KERNEL = 2**20  # weights
 LARGEST_PATCHED_MAP = 2**10  # places
 
@@ -44,7 +45,7 @@ def convolve(inputs, kernel, strides, padding):
 
 def fastest_way(input_shape, kernel_shape, strides, padding):
     """ "matrix", "patches", "tiles" or "plain" for these shapes on this backend."""
-    height, width, channels = input_shape[1:]
+    batch, height, width, channels = input_shape
     if kernel_shape[:2] == (height, width) and padding == "valid":
         return "matrix"
     same_size = padding == "same" and strides in (1, (1, 1))
@@ -52,9 +53,12 @@ def fastest_way(input_shape, kernel_shape, strides, padding):
         return "plain"
     if math.prod(kernel_shape) >= SMALLEST_PATCHED_KERNEL and height * width < LARGEST_PATCHED_MAP:
         return "patches"
-    work = height * width * channels * kernel_shape[3]
     even = height % 2 == 0 and width % 2 == 0
-    return "tiles" if even and work >= SMALLEST_TILED_WORK else "plain"
+    enough_channels = min(kernel_shape[2:]) >= SMALLEST_TILED_CHANNELS
+    work = (batch or 1) * height * width * channels * kernel_shape[3]
+    if even and enough_channels and work >= SMALLEST_TILED_WORK:
+        return "tiles"
+    return "plain"
 
 
 def _is_tensorflow_without_gpu():

@@ -48,11 +48,12 @@ class PyramidRoIAlign(layers.Layer):
     def call(self, inputs):
         rois, *pyramid = inputs
         rois = ops.stop_gradient(rois)
-        count, channels = rois.shape[1], pyramid[0].shape[-1]
+        batch, count, channels = rois.shape[0] or -1, rois.shape[1], pyramid[0].shape[-1]
         indices = ops.repeat(ops.arange(ops.shape(rois)[0], dtype="int32"), count)
         rois = ops.reshape(rois, (-1, 4))
         pooled = self._pool(pyramid, rois, indices)
-        return ops.reshape(pooled, (-1, count, self.pool_size, self.pool_size, channels))
+        # A batch whose size is known lets convolutions choose their way by it.
+        return ops.reshape(pooled, (batch, count, self.pool_size, self.pool_size, channels))
 
     def _pool(self, pyramid, rois, indices):
         """RoIs [M, 4] of batch entries [M]: [M, pool_size, pool_size, channels]."""

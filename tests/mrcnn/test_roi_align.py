@@ -52,6 +52,18 @@ def test_level_by_hand(side, level):
     np.testing.assert_array_equal(ops.convert_to_numpy(found), [level])
 
 
+def test_a_batch_whose_size_is_known_stays_known(pyramid, rois):
+    shapes = []
+
+    def align(rois, *pyramid):
+        pooled = PyramidRoIAlign(7, (512, 1024))([rois, *pyramid])
+        shapes.append(tuple(pooled.shape))
+        return pooled
+
+    compile_function(align)(*map(ops.array, (rois, *pyramid)))
+    assert shapes == [(2, 40, 7, 7, 3)]
+
+
 def test_level_depends_on_the_size_of_the_image():
     roi = ops.array([[0, 0, 0.5, 0.5]], "float32")
     levels = [int(roi_levels(roi, shape)[0]) for shape in ((256, 256), (512, 512), (1024, 1024))]
