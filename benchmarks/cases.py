@@ -23,6 +23,7 @@ def detecting_model(folder):
 
     class Config(SmallConfig):
         DETECTION_MIN_CONFIDENCE = 0.0
+        IMAGES_PER_GPU = 1  # as in the commands
 
     keras.utils.set_random_seed(0)  # with some weights fewer boxes survive suppression
     model = SiameseMaskRCNN("inference", folder, Config())

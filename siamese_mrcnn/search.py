@@ -45,11 +45,14 @@ def search_images(model, loader, image_ids, log, change=None, workers=2, progres
         task = bar.add_task("Evaluating", total=len(asked), completed=done)
         loaded = ahead(loader.load, left, workers)
         for image_id, (image, queries) in zip(left, loaded, strict=True):
-            asked = [each for each in queries if not each.failure]
-            found = detect_queries(model, image, asked, references)
-            if change is not None:
-                found = {each.key: change(each, found[each.key], image) for each in asked}
-            entries = [_entry(loader, each, found.get(each.key)) for each in queries]
+            results = {}
+            for query, found in detect_queries(model, image, queries, references):
+                if change is not None:
+                    found = change(query, found, image)
+                results[query.key] = encode_detections(
+                    found, query.source_image_id, query.category_id
+                )
+            entries = [_entry(loader, each, results.get(each.key)) for each in queries]
             log.append(loader.source_images[image_id], {"queries": entries})
             bar.advance(task)
 
@@ -57,17 +60,26 @@ def search_images(model, loader, image_ids, log, change=None, workers=2, progres
 def detect_queries(model, image, queries, references):
     """Search one image for the references of several queries; its features are computed once.
 
+    One after the other, as masks of many queries take much memory.
+
     Args:
+        queries: those without a reference are passed over.
         references: `ReferenceVectors` of the model.
 
-    Returns:
-        {key of the query: `Detections`}.
+    Yields:
+        (query, its `Detections`)
     """
+    queries = [each for each in queries if not each.failure]
     if not queries:
-        return {}
+        return
     vectors = references.of([query.references for query in queries])
-    found = model.detect_encoded(model.encode_queries([image]), vectors)
-    return {query.key: detections for query, detections in zip(queries, found, strict=True)}
+    encoded = model.encode_queries([image])
+    at_once = model.config.IMAGES_PER_GPU
+    for first in range(0, len(queries), at_once):
+        chosen = [vector[first : first + at_once] for vector in vectors]
+        yield from zip(
+            queries[first : first + at_once], model.detect_encoded(encoded, chosen), strict=True
+        )
 
 
 def scattered(loader, move_masks, query, detections, image):
@@ -76,9 +88,8 @@ def scattered(loader, move_masks, query, detections, image):
     return scatter(detections, image.shape, rng, move_masks)
 
 
-def _entry(loader, query, found):
+def _entry(loader, query, results):
     """A query with its references and results, as the log keeps it."""
-    entry = loader.record(query)
     if query.failure:
         logger.info(  # the report counts them by reason
             "Image %d is not searched for category %d in run %d: %s",
@@ -87,8 +98,8 @@ def _entry(loader, query, found):
             query.run,
             query.detail,
         )
-        return entry
-    return entry | {"results": encode_detections(found, query.source_image_id, query.category_id)}
+        return loader.record(query)
+    return loader.record(query) | {"results": results}
 
 
 def _progress_bar(shown):

@@ -92,6 +92,21 @@ class TruthInSmallMasks(TruthDetector):
         return found
 
 
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_masks_of_few_queries_are_held_at_a_time(dataset, classes, at_once):
+    asked = []
+
+    class Counting(TruthDetector):
+        def detect_encoded(self, features, vectors):
+            asked.append(len(vectors[0]))
+            return super().detect_encoded(features, vectors)
+
+    detector = Counting(dataset)
+    detector.config.IMAGES_PER_GPU = at_once
+    assert run(detector, classes)["bbox"]["AP"]["mean"] == 1.0
+    assert max(asked) == at_once
+
+
 def test_truth_in_small_masks_scores_almost_one(dataset, classes):
     detector = TruthInSmallMasks(dataset)
     report = run(detector, classes)
