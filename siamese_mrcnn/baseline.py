@@ -13,7 +13,8 @@ from rich.progress import track
 
 import mrcnn.config
 from siamese_mrcnn.coco_results import coco_metrics, encode_detections, ground_truth, source_ids
-from siamese_mrcnn.evaluation_log import EvaluationLog, file_fingerprint, fingerprint
+from siamese_mrcnn.evaluation_log import EvaluationLog
+from siamese_mrcnn.fingerprints import file_fingerprint, fingerprint
 from siamese_mrcnn.queries import ahead
 from siamese_mrcnn.reports import summarize_runs, write_report
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import track
 
 from siamese_mrcnn.drawn_folder import claim, write_json
-from siamese_mrcnn.evaluation_log import fingerprint
+from siamese_mrcnn.fingerprints import fingerprint
 from siamese_mrcnn.reports import markdown_table
 
 MARKER = "import.json"

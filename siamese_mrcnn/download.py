@@ -12,8 +12,8 @@ from pathlib import Path
 from rich.filesize import decimal
 
 from mrcnn import transfer
+from mrcnn.files import written_whole
 from siamese_mrcnn.delivery import WORK, Archive, Delivery, DownloadError, content, require_room
-from siamese_mrcnn.evaluation_log import written_whole
 
 BASE_URL = "http://images.cocodataset.org"  # without a certificate of its own: checksums protect
 RECORD = "download.json"  # what is complete, in the data folder

@@ -12,7 +12,6 @@ that class; then COCO's metrics over all images (paper, section 5.2). Two profil
 
 import contextlib
 import functools
-import hashlib
 import json
 import tempfile
 from collections import Counter
@@ -20,9 +19,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mrcnn.weights import weight_array
+from mrcnn.files import written_whole
 from siamese_mrcnn.coco_results import coco_metrics, ground_truth
-from siamese_mrcnn.evaluation_log import EvaluationLog, fingerprint, written_whole
+from siamese_mrcnn.evaluation_log import EvaluationLog
+from siamese_mrcnn.fingerprints import fingerprint, model_fingerprint
 from siamese_mrcnn.queries import QueryLoader, read_record
 from siamese_mrcnn.reports import summarize_runs, write_report
 from siamese_mrcnn.search import scattered, search_images
@@ -135,7 +135,7 @@ def _log(model, loader, arguments, folder):
     identity = [
         arguments,
         _class_names(loader),
-        _identity(model),
+        model_fingerprint(model),
         _identity_of_images(loader),
     ]
     return EvaluationLog(folder / f"progress-{fingerprint(identity)}.jsonl")
@@ -262,15 +262,6 @@ def _folder(output):
         return
     with tempfile.TemporaryDirectory() as folder:
         yield Path(folder)
-
-
-def _identity(model):
-    """What tells models apart: their settings and the bytes of their weights."""
-    weights = hashlib.sha256()
-    network = getattr(model, "keras_model", None)
-    for variable in network.weights if network is not None else ():
-        weights.update(np.ascontiguousarray(weight_array(variable)))
-    return [repr(model.config.items()), weights.hexdigest()]
 
 
 def _identity_of_images(loader):

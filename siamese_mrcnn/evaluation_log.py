@@ -4,32 +4,12 @@ The file's name holds a fingerprint of the evaluation's arguments: the same call
 stopped, another call writes another file.
 """
 
-import contextlib
-import hashlib
 import json
 import logging
 import os
 from pathlib import Path
 
-from mrcnn.files import atomic_path
-
 logger = logging.getLogger(__name__)
-
-
-def fingerprint(arguments):
-    """A short text that differs for different arguments (anything JSON or `str` can write)."""
-    text = json.dumps(arguments, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
-
-
-def file_fingerprint(path):
-    """The sha256 of a file's content, as hexadecimal digits.
-
-    Raises:
-        OSError: the file cannot be read.
-    """
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class EvaluationLog:
@@ -81,11 +61,3 @@ class EvaluationLog:
                 end += len(line)
         os.truncate(self.path, end)
         return done
-
-
-@contextlib.contextmanager
-def written_whole(path):
-    """Open a text file for writing that appears under its name only when it is complete."""
-    with atomic_path(path) as temporary:
-        with open(temporary, "w", encoding="utf-8", newline="") as file:
-            yield file

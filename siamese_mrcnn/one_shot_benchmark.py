@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from mrcnn.files import written_whole
 from siamese_mrcnn.evaluation import evaluate
-from siamese_mrcnn.evaluation_log import written_whole
 from siamese_mrcnn.labelled_reports import run_name
 from siamese_mrcnn.reports import KIND_TITLES, markdown_table, percent
 from siamese_mrcnn.splits import split_classes

@@ -9,8 +9,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from mrcnn.files import written_whole
 from siamese_mrcnn.coco_results import METRICS
-from siamese_mrcnn.evaluation_log import written_whole
 from siamese_mrcnn.labelled_reports import PUBLISHED, published_reports, select
 from siamese_mrcnn.reports import KIND_TITLES, mean_over_splits, percent, summarize
 

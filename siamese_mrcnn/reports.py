@@ -6,8 +6,8 @@ import math
 import statistics
 from pathlib import Path
 
+from mrcnn.files import written_whole
 from siamese_mrcnn.coco_results import METRICS
-from siamese_mrcnn.evaluation_log import written_whole
 
 KIND_TITLES = {"bbox": "boxes", "segm": "masks"}
 

@@ -5,9 +5,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from mrcnn.files import written_whole
 from mrcnn.weight_formats import format_for, format_of, read_tensors, write_tensors
 from mrcnn.weights import LoadReport, WeightsError, read_weights
-from siamese_mrcnn.evaluation_log import written_whole
 from siamese_mrcnn.weights_info import WeightsInfo, change_layout, describe
 
 HDF5 = ("original", "keras")  # whole models of either kind change between these

@@ -42,6 +42,14 @@ def atomic_path(path, suffix="", size=0):
 
 
 @contextlib.contextmanager
+def written_whole(path):
+    """Open a text file for writing that appears under its name only when it is complete."""
+    with atomic_path(path) as temporary:
+        with open(temporary, "w", encoding="utf-8", newline="") as file:
+            yield file
+
+
+@contextlib.contextmanager
 def new_folder(path):
     """An empty folder to fill, renamed to `path` when the block ends well.
 

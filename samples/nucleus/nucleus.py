@@ -25,7 +25,8 @@ from mrcnn.dataset import DatasetError
 from mrcnn.files import atomic_path
 from mrcnn.mask_files import find_masked_images, read_masks
 from mrcnn.starting_weights import WORDS, load_starting_weights
-from siamese_mrcnn.evaluation_log import EvaluationLog, file_fingerprint, fingerprint
+from siamese_mrcnn.evaluation_log import EvaluationLog
+from siamese_mrcnn.fingerprints import file_fingerprint, fingerprint
 
 CLASS = "nucleus"
 CHECKPOINTS = Path(__file__).parents[2] / "checkpoints"

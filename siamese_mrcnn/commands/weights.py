@@ -58,7 +58,7 @@ def run(arguments):
 def _inspect(arguments):
     from mrcnn.checkpoints import epoch_of
     from mrcnn.weight_formats import format_of, read_tensors
-    from siamese_mrcnn.evaluation_log import file_fingerprint
+    from siamese_mrcnn.fingerprints import file_fingerprint
     from siamese_mrcnn.weights_info import KINDS, describe
 
     tensors, _ = read_tensors(arguments.file)

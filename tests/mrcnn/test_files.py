@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mrcnn.files import atomic_path, hdf5_size, new_folder
+from mrcnn.files import atomic_path, hdf5_size, new_folder, written_whole
 from mrcnn.original_layout import flat
 from mrcnn.weights import save_original_weights
 
@@ -165,3 +165,16 @@ def test_a_new_folder_is_whole_or_not_there(tmp_path):
         assert not list(unfinished.iterdir())
         (unfinished / "whole.txt").write_text("whole")
     assert [each.name for each in sorted(tmp_path.rglob("*"))] == ["data", "drawn", "whole.txt"]
+
+
+def test_interrupted_file_leaves_the_old_one(tmp_path):
+    path = tmp_path / "report.json"
+    path.write_text("old")
+    with pytest.raises(KeyboardInterrupt), written_whole(path) as file:
+        file.write("half of the new")
+        raise KeyboardInterrupt
+    assert path.read_text() == "old"
+    with written_whole(path) as file:
+        file.write("new")
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
