@@ -1,10 +1,11 @@
 """Find in pictures what a reference shows.
 
 Writes for each picture NAME a drawing NAME_found.png and its data NAME_found.json: boxes
-[y1, x1, y2, x2] in pixels, scores, and masks as COCO run lengths.
+[y1, x1, y2, x2] in pixels, scores, and masks as COCO run lengths. Of several pictures ranking.csv
+has the best score first, and best.png shows the best. Called again after an interruption, it goes
+on with the pictures that are left.
 """
 
-import json
 import sys
 from pathlib import Path
 
@@ -49,11 +50,15 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    paths = find_images(arguments.image)
+    paths, out = find_images(arguments.image), Path(arguments.out)
+    searched = [name for name in arguments.image if Path(name).is_dir()]
+    if out.resolve() in [Path(name).resolve() for name in searched]:
+        raise ValueError(
+            f"The results cannot go to {out}, whose pictures are searched: they would be searched "
+            "the next time. Name another folder by --out."
+        )
     common.load_backend(arguments)
-    import numpy as np
-
-    from siamese_mrcnn.references import prepare_reference
+    from siamese_mrcnn.photo_search import PhotoSearch, write_ranking
 
     crops = read_references(arguments.reference, arguments.box)
     config = common.make_config(
@@ -63,55 +68,29 @@ def run(arguments):
         DETECTION_MIN_CONFIDENCE=arguments.threshold,
     )
     model = common.detection_model(config, arguments.weights, arguments.logs)
-    vectors = model.encode_references(np.stack([[prepare_reference(c, config) for c in crops]]))
-    failed = 0
-    for path, target in zip(paths, output_names(paths, Path(arguments.out)), strict=True):
+    search = PhotoSearch(model, arguments.reference, crops, filled=not arguments.contour)
+    findings = []
+    for number, (path, target) in enumerate(zip(paths, output_names(paths, out), strict=True), 1):
         try:
-            _search(model, vectors, path, target, crops, arguments)
+            findings.append(search.find(path, target))
         except (ValueError, OSError) as error:
             if len(paths) == 1:
                 raise
             print(f"siamese-mrcnn: {error}", file=sys.stderr)
-            failed += 1
+        else:
+            counted = f"[{number}/{len(paths)}] " if len(paths) > 1 else ""
+            print(counted + _sentence(findings[-1]), flush=True)
+    if len(paths) > 1 and findings:
+        print("The best first:", *write_ranking(findings, out))
+    failed = len(paths) - len(findings)
     if failed:
         print(f"siamese-mrcnn: {failed} of {len(paths)} failed.", file=sys.stderr)
     return 1 if failed else 0
 
 
-def _search(model, vectors, path, target, crops, arguments):
-    from mrcnn.images import read_image
-    from siamese_mrcnn.visualize import draw_result
-
-    image = read_image(path, upright=True)
-    (found,) = model.detect_encoded(model.encode_queries([image]), vectors)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    drawing = target.with_suffix(".png")
-    draw_result(image, crops, found, path=drawing, filled=not arguments.contour)
-    _write_data(target.with_suffix(".json"), path, image.shape, arguments.reference, found)
-    print(f"{path}: {len(found['scores'])} found, see {drawing}")
-
-
-def _write_data(target, path, shape, names, found):
-    from siamese_mrcnn.coco_results import encode_mask
-    from siamese_mrcnn.evaluation_log import written_whole
-
-    masks = found.get("masks")
-    data = {
-        "image": str(path),
-        "height": shape[0],
-        "width": shape[1],
-        "references": [str(name) for name in names],
-        "detections": [
-            {
-                "box": [int(side) for side in found["rois"][index]],
-                "score": float(score),
-                "mask": encode_mask(masks[:, :, index]) if masks is not None else None,
-            }
-            for index, score in enumerate(found["scores"])
-        ],
-    }
-    with written_whole(target) as file:
-        json.dump(data, file, indent=1)
+def _sentence(finding):
+    earlier = "" if finding.is_new else " earlier"
+    return f"{finding.photo}: {len(finding.scores)} found{earlier}, see {finding.drawing}"
 
 
 def find_images(names):

@@ -1,5 +1,6 @@
 """`siamese-mrcnn detect` with a model that always finds the same: what it writes and refuses."""
 
+import csv
 import json
 
 import cv2
@@ -13,10 +14,10 @@ from siamese_mrcnn.commands import common, detect
 
 
 class Finder:
-    """A model that finds the upper left quarter of every image."""
+    """A model that finds the upper left quarter of every image, the surer the wider it is."""
 
     def __init__(self, config):
-        self.config, self.references = config, None
+        self.config, self.references, self.searched = config, None, 0
 
     def encode_references(self, references):
         self.references = references
@@ -28,6 +29,7 @@ class Finder:
     def detect_encoded(self, queries, vectors):
         assert vectors == "vectors"
         (image,) = queries
+        self.searched += 1
         height, width = image.shape[:2]
         box = [0, 0, height // 2, width // 2]
         mask = np.zeros((height, width, 1), bool)
@@ -36,7 +38,7 @@ class Finder:
             Detections(
                 rois=np.array([box], np.int32),
                 class_ids=np.array([1], np.int32),
-                scores=np.array([0.75], np.float32),
+                scores=np.array([width / 80], np.float32),
                 masks=mask,
             )
         ]
@@ -80,24 +82,136 @@ def test_detect_writes_picture_and_data(finder, picture, tmp_path, capsys):
         "a_found.json",
         "b_found.png",
         "b_found.json",
+        "ranking.csv",
+        "best.png",
     }
     data = json.loads((out / "b_found.json").read_text())
     assert (data["height"], data["width"]) == (50, 30)
     assert data["references"] == [str(reference)]
     (found,) = data["detections"]
-    assert found["box"] == [0, 0, 25, 15] and found["score"] == 0.75
+    assert found["box"] == [0, 0, 25, 15] and found["score"] == 30 / 80
     assert decode_mask(found["mask"]).sum() == 25 * 15
     model, weights = finder[0]
     assert weights == "w.h5" and model.config.DETECTION_MIN_CONFIDENCE == 0.3
     assert capsys.readouterr().out.count("1 found") == 2
 
 
+@pytest.fixture
+def photos(picture):
+    """A folder of three photos; the finder is surest of b, then c, then a."""
+    for name, width in (("a", 20), ("b", 60), ("c", 40)):
+        folder = picture(f"photos/{name}.jpg", 40, width).parent
+    return folder
+
+
+def search(reference, folder, out, *arguments):
+    return call(
+        *("detect", "--reference", reference, "--image", folder, "--weights", "w"),
+        *("--out", out, *arguments),
+    )
+
+
+def test_photos_are_ranked_by_their_best_score(finder, picture, photos, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert search(picture("thing.png"), photos, out) == 0
+    with open(out / "ranking.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["image"] for row in rows] == [str(photos / f"{name}.jpg") for name in "bca"]
+    assert [row["best_score"] for row in rows] == ["0.7500", "0.5000", "0.2500"]
+    assert [row["rank"] for row in rows] == ["1", "2", "3"]
+    assert rows[0]["drawing"] == str(out / "b_found.png")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f"[1/3] {photos / 'a.jpg'}: 1 found, see ")
+    assert lines[-1] == f"The best first: {out / 'ranking.csv'} {out / 'best.png'}"
+    best = cv2.imread(str(out / "best.png"))
+    assert best is not None and best.shape[1] > best.shape[0]
+
+
+def test_a_search_goes_on_where_it_stopped(finder, picture, photos, tmp_path, capsys, monkeypatch):
+    reference, out = picture("thing.png"), tmp_path / "out"
+    detect_encoded = Finder.detect_encoded
+
+    def stop_at_the_second(self, *arguments):
+        if self.searched == 1:
+            raise KeyboardInterrupt
+        return detect_encoded(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Finder, "detect_encoded", stop_at_the_second)
+        assert search(reference, photos, out) == 130
+    assert {path.name for path in out.iterdir()} == {"a_found.png", "a_found.json"}
+    assert search(reference, photos, out) == 0
+    assert finder[-1][0].searched == 2
+    assert "a.jpg: 1 found earlier" in capsys.readouterr().out
+    assert search(reference, photos, out) == 0
+    assert finder[-1][0].searched == 0
+
+
+def test_what_was_found_in_another_way_is_searched_again(finder, picture, photos, tmp_path):
+    reference, out = picture("thing.png"), tmp_path / "out"
+
+    def searched(*arguments):
+        assert search(reference, photos, out, *arguments) == 0
+        return finder[-1][0].searched
+
+    assert searched() == 3
+    assert searched("--threshold", "0.1") == 3
+    assert searched("--threshold", "0.1", "--contour") == 3
+    assert searched("--threshold", "0.1", "--contour", "--box", "0,0,20,20") == 3
+    assert searched() == 3
+    picture("photos/b.jpg", 40, 50)
+    assert searched() == 1
+    (out / "a_found.png").unlink()
+    (out / "b_found.json").write_text("[]")
+    assert searched() == 2
+    picture("thing.png", 30, 30)
+    assert searched() == 3
+
+
+def test_nothing_found_is_ranked_and_no_picture_is_drawn(
+    finder, picture, photos, tmp_path, monkeypatch
+):
+    def find_nothing(self, queries, vectors):
+        (image,) = queries
+        return [
+            Detections(
+                rois=np.zeros((0, 4), np.int32),
+                class_ids=np.zeros(0, np.int32),
+                scores=np.zeros(0, np.float32),
+                masks=np.zeros((*image.shape[:2], 0), bool),
+            )
+        ]
+
+    reference, out = picture("thing.png"), tmp_path / "out"
+    assert search(reference, photos, out) == 0
+    monkeypatch.setattr(Finder, "detect_encoded", find_nothing)
+    assert search(reference, photos, out, "--contour") == 0
+    assert not (out / "best.png").exists()
+    with open(out / "ranking.csv", newline="") as file:
+        assert [(row["found"], row["best_score"]) for row in csv.DictReader(file)] == [
+            ("0", "")
+        ] * 3
+
+
+def test_results_do_not_go_where_photos_are(finder, picture, photos, capsys):
+    text = refused(
+        capsys,
+        *("detect", "--reference", picture("thing.png"), "--image", photos),
+        *("--weights", "w", "--out", photos.parent / "photos"),
+    )
+    assert "Name another folder" in text
+    assert len(list(photos.iterdir())) == 3
+
+
 @pytest.mark.parametrize(("arguments", "filled"), [((), True), (("--contour",), False)])
 def test_contours_alone_if_asked_for(finder, picture, tmp_path, monkeypatch, arguments, filled):
     seen = []
-    monkeypatch.setattr(
-        "siamese_mrcnn.visualize.draw_result", lambda *_, filled, **__: seen.append(filled)
-    )
+
+    def draw(*_, path, filled):
+        seen.append(filled)
+        path.touch()
+
+    monkeypatch.setattr("siamese_mrcnn.photo_search.draw_result", draw)
     path = picture("a.jpg")
     common_arguments = ("--reference", path, "--image", path, "--weights", "w.h5")
     assert call("detect", *common_arguments, "--out", tmp_path / "out", *arguments) == 0

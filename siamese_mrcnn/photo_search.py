@@ -1,0 +1,143 @@
+"""Searching photos for one thing: it goes on where it stopped, and ranks what it found."""
+
+import csv
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mrcnn.files import atomic_path, written_whole
+from mrcnn.images import read_image
+from mrcnn.visualize import show_image
+from siamese_mrcnn.coco_results import encode_mask
+from siamese_mrcnn.fingerprints import (
+    array_fingerprint,
+    file_fingerprint,
+    fingerprint,
+    model_fingerprint,
+)
+from siamese_mrcnn.references import prepare_reference
+from siamese_mrcnn.result_grids import justified_axes
+from siamese_mrcnn.visualize import draw_result, save_figure
+
+RANKING, BEST = "ranking.csv", "best.png"
+COLUMNS = ("rank", "image", "found", "best_score", "drawing")
+PICTURED, PICTURES_IN_A_ROW = 12, 4  # of the best photos
+DPI = 100
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a photo holds of the thing: its drawing and the scores, best first."""
+
+    photo: Path
+    drawing: Path
+    scores: tuple
+    is_new: bool  # or it was found by an earlier call
+
+    @property
+    def best_score(self):
+        """0 where nothing was found."""
+        return max(self.scores, default=0.0)
+
+
+class PhotoSearch:
+    """Searches photos, one after the other, for what a few references show.
+
+    Args:
+        model: `SiameseMaskRCNN` in inference mode.
+        names: of the references' files.
+        crops: the references themselves, uint8 [height, width, 3].
+        filled: False draws the outlines of masks alone.
+    """
+
+    def __init__(self, model, names, crops, filled=True):
+        self.model, self.crops, self.filled = model, crops, filled
+        self.names = [str(name) for name in names]
+        prepared = [prepare_reference(crop, model.config) for crop in crops]
+        self.vectors = model.encode_references(np.stack([prepared]))
+        shown = [array_fingerprint(crop) for crop in crops]
+        self._asked = [model_fingerprint(model), self.names, shown, filled]
+
+    def find(self, photo, target):
+        """Search a photo unless the same search left its results there: `Finding`.
+
+        Args:
+            photo: path.
+            target: path of the results without ending; .png is the drawing, .json the data.
+
+        Raises:
+            mrcnn.images.ImageError: it is no picture.
+            OSError: it cannot be read, or the results cannot be written.
+        """
+        drawing, data_path = Path(f"{target}.png"), Path(f"{target}.json")
+        search = fingerprint([*self._asked, file_fingerprint(photo)])
+        data = _data_of(data_path, search) if drawing.is_file() else None
+        is_new = data is None
+        if is_new:
+            data = {"search": search} | self._search(photo, drawing)
+            with written_whole(data_path) as file:  # last, as it tells that the photo is done
+                json.dump(data, file, indent=1)
+        scores = tuple(each["score"] for each in data["detections"])
+        return Finding(Path(photo), drawing, scores, is_new)
+
+    def _search(self, photo, drawing):
+        image = read_image(photo, upright=True)
+        (found,) = self.model.detect_encoded(self.model.encode_queries([image]), self.vectors)
+        with atomic_path(drawing, suffix=".png") as temporary:
+            draw_result(image, self.crops, found, path=temporary, filled=self.filled)
+        masks = found.get("masks")
+        return {
+            "image": str(photo),
+            "height": image.shape[0],
+            "width": image.shape[1],
+            "references": self.names,
+            "detections": [
+                {
+                    "box": [int(side) for side in found["rois"][index]],
+                    "score": float(score),
+                    "mask": encode_mask(masks[:, :, index]) if masks is not None else None,
+                }
+                for index, score in enumerate(found["scores"])
+            ],
+        }
+
+
+def _data_of(path, search):
+    """The data that an earlier call wrote, if its search was the same."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return data if isinstance(data, dict) and data.get("search") == search else None
+
+
+def write_ranking(findings, folder):
+    """Order photos by their best score: a table, and a picture of the best ones' drawings.
+
+    Args:
+        findings: list of `Finding`.
+        folder: to write `RANKING` and, if anything was found, `BEST` into.
+
+    Returns:
+        paths of the files written.
+    """
+    ranked = sorted(findings, key=lambda each: (-each.best_score, str(each.photo)))
+    paths = [Path(folder) / RANKING]
+    with written_whole(paths[0]) as file:
+        table = csv.writer(file)
+        table.writerow(COLUMNS)
+        for rank, each in enumerate(ranked, start=1):
+            best = f"{each.best_score:.4f}" if each.scores else ""
+            table.writerow((rank, each.photo, len(each.scores), best, each.drawing))
+    best = [each for each in ranked if each.scores][:PICTURED]
+    picture = Path(folder) / BEST
+    if not best:
+        picture.unlink(missing_ok=True)  # of an earlier call, which found something
+        return paths
+    drawings = [read_image(each.drawing) for each in best]
+    axes = justified_axes([drawing.shape for drawing in drawings], PICTURES_IN_A_ROW)
+    for ax, drawing, each in zip(axes, drawings, best, strict=True):
+        show_image(ax, drawing, f"{each.best_score:.2f}  {each.photo.name}")
+    return [*paths, *save_figure(axes[0].figure, picture.with_suffix(""), ("png",), DPI)]
