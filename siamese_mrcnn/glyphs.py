@@ -149,8 +149,9 @@ def _drawn(pieces, workers):
             yield future.result()
     except BrokenProcessPool as error:
         raise OSError(
-            "A process that draws was ended from outside, perhaps for want of memory. What is "
-            "drawn is kept: repeat the call, with fewer workers, to draw the rest."
+            "A process that draws has ended: for want of memory, or because the script that calls "
+            'this does so outside of `if __name__ == "__main__":`. What is drawn is kept: repeat '
+            "the call, with fewer workers or so guarded, to draw the rest."
         ) from error
     finally:  # pieces in the making are completed, the others are not begun
         executor.shutdown(cancel_futures=True)
