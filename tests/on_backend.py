@@ -1,8 +1,13 @@
-"""What each backend spells in its own way: compiling a function, and differentiating it."""
+"""What each backend spells in its own way or lacks: compiling, differentiating, many devices."""
 
 import keras
 import numpy as np
+import pytest
 from keras import ops
+
+not_on_torch = pytest.mark.skipif(
+    keras.backend.backend() == "torch", reason="PyTorch trains on one device, in one piece"
+)
 
 
 def compile_function(function):

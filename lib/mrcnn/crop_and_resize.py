@@ -19,7 +19,7 @@ def crop_and_resize(maps, boxes_normalized, indices, size):
         indices: int [M], which map a box is cut from.
         size: (rows, columns) of the result.
     """
-    boxes_normalized = ops.stop_gradient(boxes_normalized)
+    boxes_normalized = ops.stop_gradient(ops.convert_to_tensor(boxes_normalized))
     if keras.backend.backend() == "tensorflow":
         return _crop_by_kernel(maps, boxes_normalized, indices, size)
     return crop_by_gather(maps, boxes_normalized, indices, size)
@@ -60,6 +60,7 @@ def with_gradient_of(general, kernel):
 def crop_by_gather(maps, boxes_normalized, indices, size):
     """`crop_and_resize` on every backend."""
     _, height, width, channels = maps.shape
+    boxes_normalized = ops.convert_to_tensor(boxes_normalized)
     count = ops.shape(boxes_normalized)[0]
     return crop_from_pixels(
         ops.reshape(maps, (-1, channels)),

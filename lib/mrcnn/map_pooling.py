@@ -68,7 +68,7 @@ class MapCrops(MapPooling):
         count, side = rois.shape[1], len(self.cells)
         indices = ops.repeat(ops.arange(ops.shape(rois)[0], dtype="int32"), count)
         first, last = rois[..., :2], rois[..., 2:]
-        last = first + (last - first) * (self.cells[-1] / (self.pool_size - 1))
+        last = first + (last - first) * float(self.cells[-1] / (self.pool_size - 1))
         sampled = ops.reshape(ops.concatenate([first, last], axis=-1), (-1, 4))
         pooled = crop_and_resize(features, sampled, indices, (side, side))
         return ops.reshape(pooled, (-1, count, side, side, features.shape[-1]))
@@ -99,11 +99,11 @@ class MapAverages(MapPooling):
         first, last = (each[..., None, None] for each in span)  # [batch, R, cells, samples]
         cell = ops.maximum(last - first, 1.0) / self.pool_size
         samples = ops.ceil(cell)
-        numbers = np.arange(math.ceil(length / self.pool_size), dtype=np.float32)
-        places = first + self.cells[:, None] * cell + (numbers + 0.5) * (cell / samples)
+        numbers = ops.arange(math.ceil(length / self.pool_size), dtype="float32")
+        places = first + ops.array(self.cells)[:, None] * cell + (numbers + 0.5) * (cell / samples)
         counted = (numbers < samples) & (places >= -1.0) & (places <= length)
         places = ops.clip(places, 0.0, length - 1.0)[..., None]
-        pixels = np.arange(length, dtype=np.float32)
+        pixels = ops.arange(length, dtype="float32")
         weights = ops.maximum(1.0 - ops.abs(places - pixels), 0.0)
         counted = ops.cast(counted, "float32") / samples
         return ops.sum(weights * counted[..., None], axis=-2)
@@ -142,7 +142,7 @@ class MapMaxima(MapPooling):
         """First pixel of each cell and the one after its last, int32 [batch, R, n]; most pixels."""
         first, last = (ops.cast(ops.floor(each + 0.5), "int32")[..., None] for each in span)
         sides = ops.maximum(last - first + 1, 1)
-        cells = self.cells.astype(np.int32)
+        cells = ops.array(self.cells, dtype="int32")
         # Whole numbers, since rounding would decide whether a cell touches another pixel.
         start = ops.floor_divide(cells * sides, self.pool_size)
         end = -ops.floor_divide(-(cells + 1) * sides, self.pool_size)

@@ -1,7 +1,6 @@
 """RoIAlign over the feature pyramid: every RoI is cut from the level that fits its size."""
 
 import keras
-import numpy as np
 from keras import layers, ops
 
 from mrcnn.crop_and_resize import crop_from_pixels, with_gradient_of
@@ -96,10 +95,10 @@ class PyramidAverages(PyramidRoIAlign):
     def _sampled(self, rois, levels):
         """The boxes whose corners are the outermost samples of RoIs, [M, 4] both."""
         height, width = self.image_shape
-        pixel = np.array([1 / height, 1 / width], dtype=np.float32)
+        pixel = ops.array([1 / height, 1 / width], dtype="float32")
         first, last = rois[:, :2], rois[:, 2:] - pixel  # Detectron's last pixel is inside
-        strides = np.array([[4], [8], [16], [32]], dtype=np.float32) * pixel
-        side = ops.maximum(last - first, ops.take(ops.array(strides), levels, axis=0))
+        strides = ops.array([[4], [8], [16], [32]], dtype="float32") * pixel
+        side = ops.maximum(last - first, ops.take(strides, levels, axis=0))
         margin = side * (0.5 / (SAMPLES * self.pool_size))
         return ops.concatenate([first + margin, first + side - margin], axis=-1)
 

@@ -9,6 +9,7 @@ from mrcnn.config import ConfigError
 from mrcnn.subdivisions import split
 from mrcnn.training import compile_stage
 from mrcnn.weights import weight_array
+from on_backend import not_on_torch
 from small import random_rois
 from tiny import BoxesDataset, TinyConfig, arrays_of, tiny_model
 
@@ -61,6 +62,7 @@ def whole(tmp_path_factory, batches):
     return train(tmp_path_factory.mktemp("whole"), batches, 1)
 
 
+@not_on_torch
 @pytest.mark.backends
 @pytest.mark.long_on_jax
 def test_four_parts_of_two_images_train_as_one_batch_of_eight(tmp_path, whole, batches):

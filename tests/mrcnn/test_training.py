@@ -16,6 +16,7 @@ from mrcnn.learning_rates import LearningRate
 from mrcnn.optimizer import GloballyClippedAdam, GloballyClippedSGD
 from mrcnn.training import compile_stage
 from mrcnn.weights import layer_of, weight_array, weight_name
+from on_backend import not_on_torch
 from programs import assert_succeeds, running
 from small import random_rois
 from tiny import BoxesDataset, TinyConfig, arrays_of, assert_same_arrays, tiny_model
@@ -334,6 +335,7 @@ def replicas(replica_program):
     return {path.stem: dict(np.load(path)) for path in folder.glob("*.npz")}
 
 
+@not_on_torch
 @pytest.mark.backends
 @pytest.mark.long_on_jax
 @pytest.mark.parametrize("way", ["two", "two_in_parts"])
@@ -351,6 +353,7 @@ def test_two_devices_train_as_one_does(replicas, way):
         )
 
 
+@not_on_torch
 @pytest.mark.backends
 @pytest.mark.long_on_jax
 def test_every_loss_and_the_clipping_took_part_in_that(replicas):

@@ -126,7 +126,9 @@ def test_a_worker_that_dies_is_reported(tmp_path, monkeypatch):
             pass
 
     monkeypatch.setattr(glyphs, "ProcessPoolExecutor", Executor)
-    with pytest.raises(OSError, match=r"has ended: for want of memory.*repeat the call, with fewer workers"):
+    with pytest.raises(
+        OSError, match=r"has ended: for want of memory.*repeat the call, with fewer workers"
+    ):
         make(tmp_path / "glyphs", workers=2)
 
 

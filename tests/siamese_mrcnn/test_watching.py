@@ -10,6 +10,7 @@ import pytest
 
 from folders import events_of, history_lines
 from mrcnn.logs import CsvHistory
+from on_backend import not_on_torch
 from programs import assert_succeeds, running
 from siamese_mrcnn import watching
 from siamese_mrcnn.coco import CocoDataset
@@ -253,6 +254,7 @@ def test_the_callback_of_another_model_is_refused(watch):
 # --- several devices, at the end: the program has run meanwhile ---------------------------------
 
 
+@not_on_torch
 @pytest.mark.backends
 @pytest.mark.long_on_jax
 def test_the_weights_of_each_epoch_are_measured_on_two_devices(replica_program):
