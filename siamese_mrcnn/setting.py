@@ -7,6 +7,8 @@ import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
+import keras
+
 from mrcnn.checkpoints import find_last
 from mrcnn.config import Config
 from mrcnn.model import MaskRCNN
@@ -106,6 +108,7 @@ class Setting:
             model, training data, validation data.
         """
         training, validation = self.training_data()
+        keras.utils.set_random_seed(self.config.SEED)
         model = self._model("training", self.config)
         latest = self._latest(self.config.NAME)
         if latest is not None:

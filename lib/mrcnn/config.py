@@ -107,7 +107,7 @@ class Config:
         "mrcnn_bbox_loss": 1.0,
         "mrcnn_mask_loss": 1.0,
     }
-    SEED = 0  # of everything that is drawn at random in training
+    SEED = 0  # of all samples in training; keras.utils.set_random_seed before, of weights
 
     def __init_subclass__(cls, **keywords):
         super().__init_subclass__(**keywords)

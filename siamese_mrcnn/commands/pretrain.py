@@ -16,12 +16,19 @@ def add_arguments(parser):
     parser.add_argument(
         "--steps", type=common.positive, metavar="N", help="batches of 32 crops an epoch"
     )
-    parser.add_argument("--seed", type=common.natural, metavar="N")
+    parser.add_argument(
+        "--seed",
+        type=common.natural,
+        metavar="N",
+        help="of all that is drawn at random: weights to start with, samples (default: 0)",
+    )
     common.add_config_argument(parser)
 
 
 def run(arguments):
     common.load_backend(arguments)
+    import keras
+
     from mrcnn.weights import KERAS_SUFFIX
     from siamese_mrcnn.commands.train import open_data
     from siamese_mrcnn.model import SiameseMaskRCNN
@@ -37,6 +44,7 @@ def run(arguments):
         STEPS_PER_EPOCH=arguments.steps,
         SEED=arguments.seed,
     )
+    keras.utils.set_random_seed(config.SEED)
     model = SiameseMaskRCNN("training", "logs", config)
     pretrain(
         model,

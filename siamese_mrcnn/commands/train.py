@@ -61,7 +61,12 @@ def add_arguments(parser):
     )
     parser.add_argument("--batch-size", type=common.positive, metavar="N", help="images a device")
     parser.add_argument("--gpus", type=common.positive, metavar="N", help="devices (default: 1)")
-    parser.add_argument("--seed", type=common.natural, metavar="N")
+    parser.add_argument(
+        "--seed",
+        type=common.natural,
+        metavar="N",
+        help="of all that is drawn at random: weights to start with, samples (default: 0)",
+    )
     add_watch_arguments(parser)
     common.add_config_argument(parser)
 
@@ -109,6 +114,8 @@ def run(arguments):
     refuse_unwatched_images(arguments)
     common.load_backend(arguments)
     refuse_nothing_to_exclude(arguments)
+    import keras
+
     from mrcnn.checkpoints import saved_stage
     from siamese_mrcnn.model import SiameseMaskRCNN
     from siamese_mrcnn.schedules import run_schedule
@@ -126,6 +133,7 @@ def run(arguments):
         VALIDATION_STEPS=arguments.validation_steps,
         SEED=arguments.seed,
     )
+    keras.utils.set_random_seed(config.SEED)
     model = SiameseMaskRCNN("training", arguments.logs, config)
     watching = watch(arguments, model, validation)
     start_from(model, arguments.weights, arguments.split, training, arguments.exclude)

@@ -2,10 +2,12 @@
 
 import re
 
+import keras
 import numpy as np
 import pytest
 
 from command_line import call, refused
+from mrcnn.initial_weights import DrawnKernel
 from mrcnn.learning_rates import LearningRate, as_setting
 from mrcnn.weights import WeightsError, named_variables
 from own_folders import plan, write_via
@@ -102,6 +104,29 @@ def test_watching(shapes_folder, monkeypatch, capsys):
     text = refused(capsys, "train", *arguments, "--watch-images", 9)
     assert "Give --watch N as well" in text
     assert len(trained) == 3
+
+
+@pytest.mark.parametrize("command", ["train", "pretrain"])
+def test_a_seed_repeats_the_weights_to_start_with(command, shapes_folder, tmp_path, monkeypatch):
+    drawn = []
+
+    class Model:
+        epoch, checkpoint = 0, None
+
+        def __init__(self, mode, model_dir, config):
+            drawn.append(keras.ops.convert_to_numpy(DrawnKernel()((3, 4))).tolist())
+
+        def save_weights(self, path):
+            """Nothing was trained."""
+
+    monkeypatch.setattr("siamese_mrcnn.model.SiameseMaskRCNN", Model)
+    monkeypatch.setattr("siamese_mrcnn.schedules.run_schedule", lambda *_, **__: None)
+    monkeypatch.setattr("siamese_mrcnn.pretraining.pretrain", lambda *_, **__: None)
+    monkeypatch.setattr(train, "start_from", lambda *_: None)
+    out = ("--out", tmp_path / "w.weights.h5") if command == "pretrain" else ()
+    for seed in ((), ("--seed", 0), ("--seed", 1), ("--seed", 1)):
+        assert call(command, "--data", shapes_folder, "--config", "shapes", *out, *seed) == 0
+    assert drawn[0] == drawn[1] != drawn[2] == drawn[3]
 
 
 def test_a_split_of_ones_own_in_data_of_ones_own(tmp_path, caplog):
