@@ -10,7 +10,7 @@ import numpy as np
 from pycocotools import mask as rle_tools
 from pycocotools.coco import COCO
 
-from siamese_mrcnn.run_lengths import checked_run_lengths
+from siamese_mrcnn.run_lengths import checked_run_lengths, run_lengths_of
 
 logger = logging.getLogger(__name__)
 
@@ -201,7 +201,7 @@ def _complete(annotation, image):
         mask = decode_mask(annotation, image)
     except AnnotationError:  # reported when the data set is indexed
         mask = np.zeros((1, 1), bool)
-    run_lengths = rle_tools.encode(np.asfortranarray(mask.view(np.uint8)))
+    run_lengths = run_lengths_of(mask)
     annotation["area"] = annotation.get("area") or float(rle_tools.area(run_lengths))
     annotation["bbox"] = annotation.get("bbox") or rle_tools.toBbox(run_lengths).tolist()
 

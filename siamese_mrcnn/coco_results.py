@@ -14,6 +14,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from mrcnn.results import Detections
+from siamese_mrcnn.run_lengths import run_lengths_of
 
 METRICS = (
     "AP",
@@ -34,7 +35,7 @@ IOU_TYPES = ("bbox", "segm")
 
 def encode_mask(mask):
     """Code a mask [height, width] bool as a run-length dictionary that JSON can hold."""
-    code = run_length.encode(np.asfortranarray(mask, dtype=np.uint8))
+    code = run_lengths_of(mask)
     return {"size": [int(side) for side in code["size"]], "counts": code["counts"].decode("ascii")}
 
 

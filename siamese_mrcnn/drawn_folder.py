@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 from pycocotools import mask as rle_tools
 
+from siamese_mrcnn.run_lengths import run_lengths_of
+
 JPEG_QUALITY = 95
 
 
@@ -70,7 +72,7 @@ def annotation_entry(number, image_id, class_id, crowd, mask):
     Args:
         mask: bool [height, width].
     """
-    run_lengths = rle_tools.encode(np.asfortranarray(mask.view(np.uint8)))
+    run_lengths = run_lengths_of(mask)
     area, box = float(rle_tools.area(run_lengths)), rle_tools.toBbox(run_lengths).tolist()
     outline = {"size": list(mask.shape), "counts": run_lengths["counts"].decode("ascii")}
     if crowd:
