@@ -130,6 +130,15 @@ def add_weights_arguments(parser):
     )
 
 
+def add_seed_argument(parser):
+    parser.add_argument(
+        "--seed",
+        type=natural,
+        metavar="N",
+        help="of all that is drawn at random: weights to start with, samples (default: 0)",
+    )
+
+
 def add_contour_argument(parser):
     parser.add_argument(
         "--contour", action="store_true", help="draw the outlines of masks, and do not fill them"

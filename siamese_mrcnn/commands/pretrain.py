@@ -16,12 +16,7 @@ def add_arguments(parser):
     parser.add_argument(
         "--steps", type=common.positive, metavar="N", help="batches of 32 crops an epoch"
     )
-    parser.add_argument(
-        "--seed",
-        type=common.natural,
-        metavar="N",
-        help="of all that is drawn at random: weights to start with, samples (default: 0)",
-    )
+    common.add_seed_argument(parser)
     common.add_config_argument(parser)
 
 

@@ -61,12 +61,7 @@ def add_arguments(parser):
     )
     parser.add_argument("--batch-size", type=common.positive, metavar="N", help="images a device")
     parser.add_argument("--gpus", type=common.positive, metavar="N", help="devices (default: 1)")
-    parser.add_argument(
-        "--seed",
-        type=common.natural,
-        metavar="N",
-        help="of all that is drawn at random: weights to start with, samples (default: 0)",
-    )
+    common.add_seed_argument(parser)
     add_watch_arguments(parser)
     common.add_config_argument(parser)
 
