@@ -77,7 +77,7 @@ def draw_sheets(model, testing, benchmark, folder, filled=True):
 
 
 def train(training, steps, folder):
-    """Train some steps from random weights.
+    """Train some steps from random weights, the same in every call.
 
     Returns:
         the loss of each step.
@@ -87,6 +87,7 @@ def train(training, steps, folder):
     # Adam's first steps are as long as the rate: from random weights, a full one makes losses jump.
     whole = SCHEDULES["glyphs"][1].learning_rate
     rate = LearningRate(whole, warm_up_steps=steps // 3, warm_up_factor=0.1)
+    keras.utils.set_random_seed(config.SEED)
     with tempfile.TemporaryDirectory(dir=folder, prefix="logs-") as logs:
         model = SiameseMaskRCNN("training", logs, config)
         start_at_random(model, training)
