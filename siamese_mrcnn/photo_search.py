@@ -72,7 +72,7 @@ class PhotoSearch:
             OSError: it cannot be read, or the results cannot be written.
         """
         drawing, data_path = Path(f"{target}.png"), Path(f"{target}.json")
-        search = fingerprint([*self._asked, file_fingerprint(photo)])
+        search = fingerprint([*self._asked, str(photo), file_fingerprint(photo)])
         data = _data_of(data_path, search) if drawing.is_file() else None
         is_new = data is None
         if is_new:

@@ -161,6 +161,8 @@ def test_what_was_found_in_another_way_is_searched_again(finder, picture, photos
     assert searched() == 3
     picture("photos/b.jpg", 40, 50)
     assert searched() == 1
+    photos = photos.rename(photos.with_name("moved"))
+    assert searched() == 3
     (out / "a_found.png").unlink()
     (out / "b_found.json").write_text("[]")
     assert searched() == 2
