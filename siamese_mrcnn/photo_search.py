@@ -114,30 +114,39 @@ def _data_of(path, search):
 
 
 def write_ranking(findings, folder):
-    """Order photos by their best score: a table, and a picture of the best ones' drawings.
+    """Order photos by their best score: `RANKING`, and a picture of the best ones' drawings.
 
     Args:
         findings: list of `Finding`.
-        folder: to write `RANKING` and, if anything was found, `BEST` into.
+        folder: to write into; `BEST` only if anything was found.
 
     Returns:
         paths of the files written.
     """
     ranked = sorted(findings, key=lambda each: (-each.best_score, str(each.photo)))
-    paths = [Path(folder) / RANKING]
-    with written_whole(paths[0]) as file:
-        table = csv.writer(file)
-        table.writerow(COLUMNS)
-        for rank, each in enumerate(ranked, start=1):
-            best = f"{each.best_score:.4f}" if each.scores else ""
-            table.writerow((rank, each.photo, len(each.scores), best, each.drawing))
-    best = [each for each in ranked if each.scores][:PICTURED]
+    table = Path(folder) / RANKING
+    with written_whole(table) as file:
+        _write_table(ranked, file)
     picture = Path(folder) / BEST
-    if not best:
-        picture.unlink(missing_ok=True)  # of an earlier call, which found something
-        return paths
+    best = [each for each in ranked if each.scores][:PICTURED]
+    if best:
+        return [table, *save_figure(_draw(best), picture.with_suffix(""), ("png",), DPI)]
+    picture.unlink(missing_ok=True)  # of an earlier call, which found something
+    return [table]
+
+
+def _write_table(ranked, file):
+    table = csv.writer(file)
+    table.writerow(COLUMNS)
+    for rank, each in enumerate(ranked, start=1):
+        best = f"{each.best_score:.4f}" if each.scores else ""
+        table.writerow((rank, each.photo, len(each.scores), best, each.drawing))
+
+
+def _draw(best):
+    """The drawings of the best findings in one figure."""
     drawings = [read_image(each.drawing) for each in best]
     axes = justified_axes([drawing.shape for drawing in drawings], PICTURES_IN_A_ROW)
     for ax, drawing, each in zip(axes, drawings, best, strict=True):
         show_image(ax, drawing, f"{each.best_score:.2f}  {each.photo.name}")
-    return [*paths, *save_figure(axes[0].figure, picture.with_suffix(""), ("png",), DPI)]
+    return axes[0].figure

@@ -107,7 +107,7 @@ class Config:
         "mrcnn_bbox_loss": 1.0,
         "mrcnn_mask_loss": 1.0,
     }
-    SEED = 0  # of all samples in training; keras.utils.set_random_seed before, of weights
+    SEED = 0  # of the samples of training; commands draw the first weights by it, too
 
     def __init_subclass__(cls, **keywords):
         super().__init_subclass__(**keywords)

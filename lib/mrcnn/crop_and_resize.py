@@ -60,7 +60,6 @@ def with_gradient_of(general, kernel):
 def crop_by_gather(maps, boxes_normalized, indices, size):
     """`crop_and_resize` on every backend."""
     _, height, width, channels = maps.shape
-    boxes_normalized = ops.convert_to_tensor(boxes_normalized)
     count = ops.shape(boxes_normalized)[0]
     return crop_from_pixels(
         ops.reshape(maps, (-1, channels)),

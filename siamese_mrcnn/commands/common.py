@@ -135,7 +135,7 @@ def add_seed_argument(parser):
         "--seed",
         type=natural,
         metavar="N",
-        help="of all that is drawn at random: weights to start with, samples (default: 0)",
+        help="of all that is drawn: first weights and samples (default: SEED of --config)",
     )
 
 

@@ -107,7 +107,8 @@ def test_gradient_is_the_transpose_of_the_crop(implementation):
     maps, numbers = random_maps(rng, shape), ops.array(indices, "int32")
 
     def weighted(maps):
-        return ops.multiply(implementation(maps, boxes, numbers, (3, 4)), weights)
+        crops = implementation(maps, ops.array(boxes), numbers, (3, 4))
+        return ops.multiply(crops, weights)
 
     found = gradient(weighted, maps)
     assert np.abs(expected).max() > 1
