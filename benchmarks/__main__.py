@@ -47,7 +47,7 @@ def _run(name, data):
 def _shapes(folder):
     """The embedded data set, in the size of COCO's images."""
     if not folder.exists():
-        from siamese_mrcnn.shapes import make_shapes
+        from siamese_mrcnn.synthetic.shapes import make_shapes
 
         make_shapes(folder, train_images=40, val_images=4, image_size=640)
     return folder

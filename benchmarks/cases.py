@@ -17,7 +17,7 @@ def detecting_model(folder):
     """A small siamese model, random weights, that fills all 30 rows of detections."""
     import keras
 
-    from mrcnn.weights import named_variables
+    from mrcnn.weights.hdf5 import named_variables
     from siamese_mrcnn.config import SmallConfig
     from siamese_mrcnn.model import SiameseMaskRCNN
 
@@ -49,12 +49,12 @@ def _detect(folder):
 
 
 def _train_step(folder):
-    from mrcnn.trainable import TrainableModel
-    from mrcnn.training import compile_stage
-    from siamese_mrcnn.batches import SiameseBatches
-    from siamese_mrcnn.coco import CocoDataset
+    from mrcnn.training.fit import compile_stage
+    from mrcnn.training.training_model import TrainableModel
     from siamese_mrcnn.config import SmallConfig
-    from siamese_mrcnn.network import SiameseNetwork
+    from siamese_mrcnn.data.coco import CocoDataset
+    from siamese_mrcnn.data.training_samples import SiameseBatches
+    from siamese_mrcnn.modeling.siamese_network import SiameseNetwork
 
     class Config(SmallConfig):
         IMAGES_PER_GPU = 2
@@ -75,8 +75,8 @@ def _sample(config_name):
         import numpy as np
 
         from siamese_mrcnn import config as configurations
-        from siamese_mrcnn.batches import load_sample
-        from siamese_mrcnn.coco import CocoDataset
+        from siamese_mrcnn.data.coco import CocoDataset
+        from siamese_mrcnn.data.training_samples import load_sample
 
         cv2.setNumThreads(0)
         config = getattr(configurations, config_name)()

@@ -16,7 +16,7 @@ COMPARED = ("rpn_class", "rpn_bbox")  # before anything is sorted or left out
 
 
 def main():
-    from mrcnn.normalization import NormalizedConvolution
+    from mrcnn.modeling.conv_norm import NormalizedConvolution
 
     with tempfile.TemporaryDirectory() as folder:
         each_time = prepare(folder)
@@ -68,7 +68,7 @@ def set_statistics(model):
     """The same weights in every model, with statistics such as training leaves."""
     import numpy as np
 
-    from mrcnn.weights import named_variables
+    from mrcnn.weights.hdf5 import named_variables
 
     for number, (name, variable) in enumerate(named_variables(model).items()):
         rng, shape = np.random.default_rng(number), variable.shape

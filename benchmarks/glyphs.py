@@ -7,9 +7,9 @@ from pathlib import Path
 
 import cv2
 
-from siamese_mrcnn.glyph_categories import choose_categories
-from siamese_mrcnn.glyph_scenes import glyph_field
-from siamese_mrcnn.glyphs import Piece, draw_piece
+from siamese_mrcnn.synthetic.glyph_categories import choose_categories
+from siamese_mrcnn.synthetic.glyph_scenes import glyph_field
+from siamese_mrcnn.synthetic.glyphs import Piece, draw_piece
 
 WARM_UP = 8  # scenes
 

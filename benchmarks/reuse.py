@@ -30,8 +30,8 @@ def main():
 def measure(data, folder):
     """Print seconds and their ratio, alternating so that both meet the same machine."""
     from benchmarks.cases import detecting_model
-    from siamese_mrcnn.coco import CocoDataset
-    from siamese_mrcnn.queries import QueryLoader
+    from siamese_mrcnn.data.coco import CocoDataset
+    from siamese_mrcnn.evaluation.queries import QueryLoader
 
     model = detecting_model(folder)
     dataset = CocoDataset.from_folder(data, "test")
@@ -55,8 +55,8 @@ def measure(data, folder):
 
 
 def _shared(model, loader, image_ids, log_path):
-    from siamese_mrcnn.evaluation_log import EvaluationLog
-    from siamese_mrcnn.search import search_images
+    from siamese_mrcnn.evaluation.detect_queries import search_images
+    from siamese_mrcnn.evaluation.progress_log import EvaluationLog
 
     start = time.perf_counter()
     search_images(model, loader, image_ids, EvaluationLog(log_path), progress=False)
@@ -64,7 +64,7 @@ def _shared(model, loader, image_ids, log_path):
 
 
 def _apart(model, loader, image_ids):
-    from siamese_mrcnn.coco_results import encode_detections
+    from siamese_mrcnn.evaluation.coco_metrics import encode_detections
 
     start = time.perf_counter()
     for image_id in image_ids:
@@ -80,7 +80,7 @@ def _apart(model, loader, image_ids):
 def _data(data, folder):
     if data is not None:
         return data
-    from siamese_mrcnn.shapes import make_shapes
+    from siamese_mrcnn.synthetic.shapes import make_shapes
 
     return make_shapes(folder / "shapes", train_images=2, val_images=3 * IMAGES, image_size=640)
 

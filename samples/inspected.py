@@ -9,10 +9,10 @@ from coco import coco
 from shapes import shapes
 
 import mrcnn.model as modellib
-from mrcnn import checkpoints
-from mrcnn.inputs import windows_of
-from mrcnn.random_start import prepare_random_start
-from mrcnn.starting_weights import coco_weights
+from mrcnn.data.preprocessing import windows_of
+from mrcnn.training.random_start import prepare_random_start
+from mrcnn.training.starting_weights import coco_weights
+from mrcnn.weights import checkpoints
 
 CONFIGS = {"shapes": shapes.ShapesConfig, "coco": coco.CocoConfig}
 MEASURED_IMAGES = 8  # that random weights are normalised on

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mrcnn.tables import DEAD_KERNEL
+from mrcnn.drawing.tables import DEAD_KERNEL
 
 HUGE = 100.0  # trained weights stay far below; statistics of activations need not
 HEADER = ["weight", "anomaly", "how many", "of"]

@@ -1,5 +1,7 @@
 """Settings of Siamese Mask R-CNN: what differs from the core, and the sizes it comes in."""
 
+import difflib
+
 import mrcnn.config
 from mrcnn.config import ConfigError
 
@@ -14,8 +16,8 @@ class Config(mrcnn.config.Config):
     BACKBONE = "resnet50"
     FPN_FEATUREMAPS = 256  # channels of P2..P6
     FPN_CLASSIF_FC_LAYERS_SIZE = 512
-    # How query and reference are compared (`siamese_mrcnn.matching`): the paper's "distance", or
-    # "distance-alone", "correlation", "cosine", "none" to see what it is worth.
+    # How query and reference are compared (`siamese_mrcnn.modeling.matching`): the paper's
+    # "distance", or "distance-alone", "correlation", "cosine", "none" to see what it is worth.
     COMPARISON = "distance"
 
     IMAGE_MIN_DIM = 400
@@ -97,10 +99,10 @@ class LargeConfig(Config):
 
 
 class GlyphConfig(Config):
-    """For drawn glyphs of 256 pixels (`siamese_mrcnn.glyphs`), trained from nothing on two cores.
+    """For drawn glyphs of 256 pixels (`siamese_mrcnn.synthetic`), trained from nothing on two CPUs.
 
     The paper's network with a ResNet-18 of half the width, and narrower heads, which begins with
-    `siamese_mrcnn.pretraining`.
+    `siamese_mrcnn.training.category_pretraining`.
     """
 
     NAME = "glyphs"
@@ -140,7 +142,7 @@ class GlyphConfig(Config):
 
 
 class ShapesConfig(Config):
-    """For drawn shapes of 128 pixels (`siamese_mrcnn.shapes`): small enough to try things in."""
+    """For drawn shapes of 128 pixels (`siamese_mrcnn.synthetic`): small enough to try things in."""
 
     NAME = "shapes"
     IMAGES_PER_GPU = 4
@@ -161,3 +163,34 @@ class ShapesConfig(Config):
     DETECTION_MIN_CONFIDENCE = 0.5
     DETECTION_NMS_THRESHOLD = 0.3
     GRADIENT_CLIP_NORM = 1.0  # larger first steps from random weights leave dead units
+
+
+CONFIGS = {
+    "small": SmallConfig,
+    "large": LargeConfig,
+    "glyphs": GlyphConfig,
+    "shapes": ShapesConfig,
+}
+
+
+def make_config(name, settings=(), **overrides):
+    """One of the configurations, for one device unless `GPU_COUNT` says otherwise.
+
+    Args:
+        name: a key of `CONFIGS`.
+        settings: (key, value) pairs from the command line, which win.
+        overrides: those whose value is None are left out.
+
+    Raises:
+        ValueError: there is no such configuration, or it has no such key.
+    """
+    if name not in CONFIGS:
+        raise ValueError(f"There is no configuration {name!r}: choose {', '.join(CONFIGS)}.")
+    base = CONFIGS[name]
+    unknown = [key for key, _ in settings if not (key.isupper() and hasattr(base, key))]
+    if unknown:
+        near = difflib.get_close_matches(unknown[0], [key for key in dir(base) if key.isupper()])
+        hint = f" Did you mean {' or '.join(near)}?" if near else " lib/mrcnn/config.py has them."
+        raise ValueError(f"The configuration has no key {', '.join(unknown)}.{hint}")
+    chosen = {"GPU_COUNT": 1} | {key: v for key, v in overrides.items() if v is not None}
+    return type(base.__name__, (base,), chosen | dict(settings))()

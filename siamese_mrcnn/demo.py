@@ -6,17 +6,17 @@ from pathlib import Path
 import keras
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from mrcnn.learning_rates import LearningRate
-from mrcnn.random_start import start_at_random
-from siamese_mrcnn.answered_queries import choose_queries, load_answers
-from siamese_mrcnn.coco import CocoDataset
+from mrcnn.training.learning_rates import LearningRate
+from mrcnn.training.random_start import start_at_random
 from siamese_mrcnn.config import GlyphConfig
-from siamese_mrcnn.glyphs import make_glyphs
+from siamese_mrcnn.data.coco import CocoDataset
+from siamese_mrcnn.data.splits import split_classes
+from siamese_mrcnn.evaluation.benchmark import Row
+from siamese_mrcnn.figures.judged_queries import choose_queries, load_answers
+from siamese_mrcnn.figures.query_grids import query_grid
 from siamese_mrcnn.model import SiameseMaskRCNN
-from siamese_mrcnn.one_shot_benchmark import Row
-from siamese_mrcnn.result_grids import query_grid
-from siamese_mrcnn.schedules import SCHEDULES
-from siamese_mrcnn.splits import split_classes
+from siamese_mrcnn.synthetic.glyphs import make_glyphs
+from siamese_mrcnn.training.schedules import SCHEDULES
 
 WEIGHTS = "checkpoints/glyphs_split1.weights.h5"
 SPLIT = 1  # whose novel categories the weights have never seen

@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 
-from mrcnn.weights import weight_array
+from mrcnn.weights.hdf5 import weight_array
 
 
 def fingerprint(arguments):

@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from mrcnn.images import Geometry
-from mrcnn.inputs import as_list, is_picture, same_shape_chunks, windows_of
+from mrcnn.data.preprocessing import as_list, is_picture, same_shape_chunks, windows_of
+from mrcnn.images.image import Geometry
 from mrcnn.model import COMPILED_SETTINGS, MaskRCNN
-from siamese_mrcnn.batches import load_sample
 from siamese_mrcnn.config import Config
-from siamese_mrcnn.network import SiameseNetwork
-from siamese_mrcnn.original_layout import siamese_groups
-from siamese_mrcnn.references import prepare_reference
+from siamese_mrcnn.data.references import prepare_reference
+from siamese_mrcnn.data.training_samples import load_sample
+from siamese_mrcnn.modeling.siamese_network import SiameseNetwork
+from siamese_mrcnn.modeling.weights_layout import siamese_groups
 
 REFERENCES_AT_ONCE = 4  # that one query is searched for together; more take memory and no less time
 
@@ -85,11 +85,11 @@ class SiameseMaskRCNN(MaskRCNN):
             verbose: 1 prints how many instances were found.
 
         Returns:
-            a `mrcnn.results.Detections` per image; class 1 is what the references show.
+            a `mrcnn.data.postprocessing.Detections` per image; class 1 is what the references show.
 
         Raises:
             ReferencesError: the references do not fit the images or differ in number.
-            mrcnn.images.ImageError: a reference or image is none, or empty.
+            mrcnn.images.image.ImageError: a reference or image is none, or empty.
         """
         images = as_list(images)
         if not images:
@@ -123,7 +123,7 @@ class SiameseMaskRCNN(MaskRCNN):
         references, expected = np.asarray(references), tuple(self.config.TARGET_SHAPE[1:])
         if references.ndim != 5 or references.shape[2:] != expected:
             raise ReferencesError(
-                "References must be prepared (siamese_mrcnn.references.prepare_reference) and "
+                "References must be prepared (siamese_mrcnn.data.references.prepare_reference) and "
                 f"stacked to the shape [N, K, {', '.join(map(str, expected))}], but have the "
                 f"shape {list(references.shape)}."
             )
@@ -150,7 +150,7 @@ class SiameseMaskRCNN(MaskRCNN):
             vectors: [[N, channels], ...] for P2..P6.
 
         Returns:
-            N `mrcnn.results.Detections`.
+            N `mrcnn.data.postprocessing.Detections`.
         """
         count = len(vectors[0])
         if len(queries) not in (1, count):

@@ -8,18 +8,18 @@ from pathlib import Path
 import numpy as np
 
 from mrcnn.files import atomic_path, written_whole
-from mrcnn.images import read_image
+from mrcnn.images.image import read_image
 from mrcnn.visualize import show_image
-from siamese_mrcnn.coco_results import encode_mask
+from siamese_mrcnn.data.references import prepare_reference
+from siamese_mrcnn.evaluation.coco_metrics import encode_mask
+from siamese_mrcnn.figures.detections import draw_result, save_figure
+from siamese_mrcnn.figures.query_grids import justified_axes
 from siamese_mrcnn.fingerprints import (
     array_fingerprint,
     file_fingerprint,
     fingerprint,
     model_fingerprint,
 )
-from siamese_mrcnn.references import prepare_reference
-from siamese_mrcnn.result_grids import justified_axes
-from siamese_mrcnn.visualize import draw_result, save_figure
 
 RANKING, BEST = "ranking.csv", "best.png"
 COLUMNS = ("rank", "image", "found", "best_score", "drawing")
@@ -68,7 +68,7 @@ class PhotoSearch:
             target: path of the results without ending; .png is the drawing, .json the data.
 
         Raises:
-            mrcnn.images.ImageError: it is no picture.
+            mrcnn.images.image.ImageError: it is no picture.
             OSError: it cannot be read, or the results cannot be written.
         """
         drawing, data_path = Path(f"{target}.png"), Path(f"{target}.json")

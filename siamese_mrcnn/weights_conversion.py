@@ -5,9 +5,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from mrcnn.converters.formats import format_for, format_of, read_tensors, write_tensors
 from mrcnn.files import written_whole
-from mrcnn.weight_formats import format_for, format_of, read_tensors, write_tensors
-from mrcnn.weights import LoadReport, WeightsError, read_weights
+from mrcnn.weights.hdf5 import LoadReport, WeightsError, read_weights
 from siamese_mrcnn.weights_info import WeightsInfo, change_layout, describe
 
 HDF5 = ("original", "keras")  # whole models of either kind change between these
@@ -29,7 +29,7 @@ def convert(
     """Write the weights of a file in another format.
 
     Args:
-        source: file of any of `mrcnn.weight_formats.FORMATS`, recognised by its content.
+        source: file of any of `mrcnn.converters.formats.FORMATS`, recognised by its content.
         target: file to write.
         source_format: the format that the source must have; any by default.
         target_format: a key of `FORMATS`; by default as the target's name says.

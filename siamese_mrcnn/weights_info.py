@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from mrcnn.original_layout import architecture_of
-from mrcnn.translation import logits_per_anchor
-from mrcnn.weights import WeightsError, layer_of, read_weights
+from mrcnn.converters.translate import logits_per_anchor
+from mrcnn.weights.hdf5 import WeightsError, layer_of, read_weights
+from mrcnn.weights.layout import architecture_of
 
 KINDS = {
     "siamese": "Siamese Mask R-CNN",
@@ -94,7 +94,7 @@ def _model(info):
     import mrcnn.model
     import siamese_mrcnn.config
     import siamese_mrcnn.model
-    from mrcnn.c4 import C4Config
+    from mrcnn.modeling.mask_rcnn_c4 import C4Config
 
     settings = {
         "BACKBONE": info.backbone,

@@ -8,7 +8,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from siamese_mrcnn import trial
+from siamese_mrcnn.experiments import trial
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = (ROOT, ROOT / "experiments")

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from siamese_mrcnn.reports import markdown_table
+from siamese_mrcnn.markdown import markdown_table
 
 # {categories to train on: categories drawn}; every fourth of the first 80 is left out, as of those
 # of the test scenes by split 1

@@ -6,26 +6,26 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from mrcnn import checkpoints
-from mrcnn.batches import Batches, load_sample
-from mrcnn.c4 import C4Network
-from mrcnn.compiled import CompiledFunctions
 from mrcnn.config import Config, ConfigError
-from mrcnn.distribution import devices_scope
-from mrcnn.images import Geometry
-from mrcnn.inputs import as_list, prepare_inputs, same_shape_chunks, windows_of
-from mrcnn.layer_names import NamedModel, NamedTrainableModel
-from mrcnn.learning_rates import as_setting
-from mrcnn.matterport import *  # noqa: F403  its functions beside the class, by their old place
-from mrcnn.matterport_methods import MatterportMethods, PlainSources
-from mrcnn.molding import without_molding
-from mrcnn.network import MaskRCNNNetwork
-from mrcnn.normalization import is_folded
-from mrcnn.original_layout import mask_rcnn_groups
-from mrcnn.results import restore_detections
-from mrcnn.retired_names import retired as __getattr__  # noqa: F401
-from mrcnn.training import run_stage
-from mrcnn.weights_methods import WeightsMethods
+from mrcnn.data.postprocessing import restore_detections
+from mrcnn.data.preprocessing import as_list, prepare_inputs, same_shape_chunks, windows_of
+from mrcnn.data.training_batches import Batches, PlainSources, load_sample
+from mrcnn.images.image import Geometry
+from mrcnn.matterport.functions import *  # noqa: F403  its functions beside the class, by their old place
+from mrcnn.matterport.layer_names import NamedModel, NamedTrainableModel
+from mrcnn.matterport.model_methods import MatterportMethods
+from mrcnn.matterport.molding import without_molding
+from mrcnn.matterport.retired_names import retired as __getattr__  # noqa: F401
+from mrcnn.modeling.compiled_functions import CompiledFunctions
+from mrcnn.modeling.conv_norm import is_folded
+from mrcnn.modeling.mask_rcnn import MaskRCNNNetwork
+from mrcnn.modeling.mask_rcnn_c4 import C4Network
+from mrcnn.training.distribution import devices_scope
+from mrcnn.training.fit import run_stage
+from mrcnn.training.learning_rates import as_setting
+from mrcnn.weights import checkpoints
+from mrcnn.weights.layout import mask_rcnn_groups
+from mrcnn.weights.model_methods import WeightsMethods
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ class MaskRCNN(WeightsMethods, MatterportMethods):
 
     @staticmethod
     def file_groups(architecture):
-        """Groups of the original's checkpoint files, see `mrcnn.original_layout`."""
+        """Groups of the original's checkpoint files, see `mrcnn.weights.layout`."""
         return mask_rcnn_groups(architecture)
 
     sample_loader = staticmethod(load_sample)
@@ -114,10 +114,11 @@ class MaskRCNN(WeightsMethods, MatterportMethods):
 
         Args:
             train_dataset, val_dataset: prepared `Dataset`; val_dataset may be None.
-            learning_rate: of this stage: a number or a `mrcnn.learning_rates.LearningRate`.
+            learning_rate: of this stage: a number or a
+                `mrcnn.training.learning_rates.LearningRate`.
             epochs: number of the last epoch, counted from the very beginning.
             layers: "heads", "3+", "4+", "5+", "all", or a regular expression of layer names.
-            augmentation: see `mrcnn.augmentation.augment`.
+            augmentation: see `mrcnn.data.augmentation.augment`.
             custom_callbacks: more Keras callbacks.
             no_augmentation_sources: names of sources whose images are not augmented.
             workers: threads that prepare batches.
@@ -194,12 +195,12 @@ class MaskRCNN(WeightsMethods, MatterportMethods):
             verbose: 1 prints how many instances were found.
 
         Returns:
-            a `mrcnn.results.Detections` per image.
+            a `mrcnn.data.postprocessing.Detections` per image.
         """
         return self.detect_prepared(self.prepare(images), verbose)
 
     def detect_prepared(self, prepared, verbose=0, in_prepared=False):
-        """As `detect`, for [(prepared image [h, w, 3], `mrcnn.images.Geometry`)].
+        """As `detect`, for [(prepared image [h, w, 3], `mrcnn.images.image.Geometry`)].
 
         With `in_prepared`, boxes and masks are in the pixels of the prepared images.
         """
@@ -254,7 +255,7 @@ class MaskRCNN(WeightsMethods, MatterportMethods):
         return keras.ops.convert_to_numpy(masks)
 
     def function(self, name, key, make_model):
-        """A compiled function, see `mrcnn.compiled.CompiledFunctions`."""
+        """A compiled function, see `mrcnn.modeling.compiled_functions.CompiledFunctions`."""
         settings = [getattr(self.config, setting) for setting in self.compiled_settings]
         settings.append(is_folded(self.keras_model))
         return self._functions.get(name, key, make_model, settings)

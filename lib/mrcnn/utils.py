@@ -2,9 +2,11 @@
 
 import numpy as np
 
-from mrcnn import anchors, images, masks
-from mrcnn import boxes as box_arithmetic
-from mrcnn.average_precision import (
+from mrcnn.data.dataset import Dataset
+from mrcnn.images import image as images
+from mrcnn.images import masks
+from mrcnn.matterport.retired_names import retired as __getattr__  # noqa: F401
+from mrcnn.metrics import (
     compute_ap,
     compute_ap_range,
     compute_matches,
@@ -12,9 +14,9 @@ from mrcnn.average_precision import (
     compute_recall,
     trim_zeros,
 )
-from mrcnn.dataset import Dataset
-from mrcnn.downloads import COCO_MODEL_URL, download_trained_weights
-from mrcnn.retired_names import retired as __getattr__  # noqa: F401
+from mrcnn.ops import anchors
+from mrcnn.ops import boxes as box_arithmetic
+from mrcnn.weights.coco import COCO_MODEL_URL, download_trained_weights
 
 __all__ = [
     "COCO_MODEL_URL",

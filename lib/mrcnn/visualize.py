@@ -5,14 +5,8 @@ is used only if the script or notebook has imported it: then a new figure is its
 window opens if its backend has windows. A given `ax` is drawn into, whoever made it.
 """
 
-from mrcnn.box_pictures import draw_box, draw_boxes, draw_rois
-from mrcnn.instance_pictures import (
-    display_differences,
-    display_images,
-    display_instances,
-    display_top_masks,
-)
-from mrcnn.pictures import (
+from mrcnn.drawing.boxes import draw_box, draw_boxes, draw_rois
+from mrcnn.drawing.canvas import (
     Picture,
     apply_mask,
     draw_caption,
@@ -23,8 +17,14 @@ from mrcnn.pictures import (
     random_colors,
     show_image,
 )
-from mrcnn.score_pictures import plot_overlaps, plot_precision_recall
-from mrcnn.tables import display_table, display_weight_stats
+from mrcnn.drawing.instances import (
+    display_differences,
+    display_images,
+    display_instances,
+    display_top_masks,
+)
+from mrcnn.drawing.scores import plot_overlaps, plot_precision_recall
+from mrcnn.drawing.tables import display_table, display_weight_stats
 
 __all__ = [
     "Picture",

@@ -20,12 +20,12 @@ from skimage.color import rgb2gray
 import mrcnn.model as modellib
 from mrcnn import utils
 from mrcnn.config import Config
-from mrcnn.dataset import DatasetError
+from mrcnn.data.dataset import DatasetError
+from mrcnn.data.via import draw_masks, read_via
 from mrcnn.files import atomic_path
-from mrcnn.images import read_image
-from mrcnn.starting_weights import WORDS, load_starting_weights
-from mrcnn.via import draw_masks, read_via
-from mrcnn.videos import change_video
+from mrcnn.images.image import read_image
+from mrcnn.images.videos import change_video
+from mrcnn.training.starting_weights import WORDS, load_starting_weights
 
 CLASS = "balloon"
 CHECKPOINTS = Path(__file__).parents[2] / "checkpoints"
@@ -56,7 +56,7 @@ class BalloonDataset(utils.Dataset):
         Raises:
             FileNotFoundError: the folder, its JSON file or a picture is missing.
             DatasetError: there is more than one JSON file, or an outline outside of its picture.
-            mrcnn.via.ViaError: the file is not VIA's.
+            mrcnn.data.via.ViaError: the file is not VIA's.
         """
         self.add_class(CLASS, 1, CLASS)
         folder = Path(dataset_dir) / subset
@@ -151,7 +151,7 @@ def train(config, dataset_dir, logs, weights="coco", epochs=EPOCHS):
         config: `BalloonConfig`.
         dataset_dir: folder with train/ and val/.
         logs: folder for checkpoints.
-        weights: as of `mrcnn.starting_weights.load_starting_weights`.
+        weights: as of `mrcnn.training.starting_weights.load_starting_weights`.
         epochs: number of the last epoch.
 
     Returns:
@@ -198,7 +198,7 @@ def splash_picture(model, path, out):
         the splash, and how many instances were found.
 
     Raises:
-        mrcnn.images.ImageError: the picture cannot be read.
+        mrcnn.images.image.ImageError: the picture cannot be read.
         ValueError: the ending is of no picture format.
         OSError: it could not be written.
     """
@@ -214,7 +214,7 @@ def splash_picture(model, path, out):
 
 
 def splash_video(model, path, out):
-    """Write the color splash of a video; returns the number of frames. See `mrcnn.videos`."""
+    """Write the color splash of a video; returns the number of frames."""
     return change_video(
         path,
         out,

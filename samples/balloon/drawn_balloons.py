@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 from rich.progress import track
 
+from mrcnn.config import Narrow
 from mrcnn.files import new_folder
-from mrcnn.narrow import Narrow
 
 SIDE = Narrow.IMAGE_MAX_DIM  # pixels
 COUNTS = {"train": 300, "val": 20}
@@ -22,7 +22,7 @@ MOST_BALLOONS = 3
 
 
 class DrawnConfig(Narrow, balloon.BalloonConfig):
-    """For a random start on two cores; `mrcnn.narrow` has the sizes of the network."""
+    """For a random start on two cores; `mrcnn.config` has the sizes of the network."""
 
     IMAGES_PER_GPU = 8
     VALIDATION_STEPS = 2

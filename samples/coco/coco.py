@@ -16,14 +16,14 @@ import numpy as np
 
 import mrcnn.model as modellib
 from mrcnn import utils
-from mrcnn.augmentation import HorizontalFlip
 from mrcnn.config import Config
-from mrcnn.starting_weights import WORDS, load_starting_weights
-from siamese_mrcnn.annotations import decode_mask, is_crowd, read_annotations
-from siamese_mrcnn.baseline import evaluate_plain
+from mrcnn.data.augmentation import HorizontalFlip
+from mrcnn.training.starting_weights import WORDS, load_starting_weights
 from siamese_mrcnn.commands.common import positive
-from siamese_mrcnn.reports import to_markdown
-from siamese_mrcnn.schedules import Stage, run_schedule
+from siamese_mrcnn.data.coco_annotations import decode_mask, is_crowd, read_annotations
+from siamese_mrcnn.evaluation.plain_mask_rcnn import evaluate_plain
+from siamese_mrcnn.evaluation.reports import to_markdown
+from siamese_mrcnn.training.schedules import Stage, run_schedule
 
 SOURCE = "coco"
 CHECKPOINTS = Path(__file__).parents[2] / "checkpoints"
@@ -76,7 +76,7 @@ class CocoDataset(utils.Dataset):
 
         Raises:
             FileNotFoundError: the annotation file or the folder of images is missing.
-            siamese_mrcnn.annotations.AnnotationError: the file is not of COCO's format.
+            siamese_mrcnn.data.coco_annotations.AnnotationError: the file is not of COCO's format.
             ValueError: there is no such category, or no such download.
         """
         folder = Path(dataset_dir)
@@ -161,7 +161,7 @@ def fetch(folder, subsets, year):
 
     Raises:
         ValueError: of this year nothing can be fetched.
-        OSError: see `siamese_mrcnn.download.download`.
+        OSError: see `siamese_mrcnn.data.coco_download.download`.
     """
     if year != "2017":
         raise ValueError(
@@ -169,7 +169,7 @@ def fetch(folder, subsets, year):
             f"annotations_trainval{year}.zip from cocodataset.org and unpack them in {folder}, or "
             "use --year 2017, which has the same images."
         )
-    from siamese_mrcnn.download import download  # locks its folder as Windows cannot
+    from siamese_mrcnn.data.coco_download import download  # locks its folder as Windows cannot
 
     download(folder, ("annotations", *subsets))
 
@@ -190,7 +190,7 @@ def train(config, folder, logs, weights, year=YEARS[0]):
         config: `CocoConfig`.
         folder: COCO's.
         logs: folder for checkpoints.
-        weights: as of `mrcnn.starting_weights.load_starting_weights`.
+        weights: as of `mrcnn.training.starting_weights.load_starting_weights`.
         year: of the data.
 
     Returns:
@@ -219,7 +219,8 @@ def evaluate(config, folder, logs, weights, year=YEARS[0], limit=None):
         limit: look at so many images only; all by default.
 
     Returns:
-        the report, as saved in report.json, see `siamese_mrcnn.baseline.evaluate_plain`.
+        the report, as saved in report.json, see
+        `siamese_mrcnn.evaluation.plain_mask_rcnn.evaluate_plain`.
     """
     dataset = CocoDataset()
     # With COCO's own annotations, whose areas are not those of the decoded masks.

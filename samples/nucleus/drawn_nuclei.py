@@ -11,8 +11,8 @@ import nucleus
 import numpy as np
 from rich.progress import track
 
+from mrcnn.config import Narrow
 from mrcnn.files import new_folder
-from mrcnn.narrow import Narrow
 
 COUNTS = {"stage1_train": 200, "stage1_test": 8}
 SMALLEST, LARGEST = 128, 192  # pixels of a side
@@ -20,7 +20,7 @@ MOST_NUCLEI = 20
 
 
 class DrawnConfig(Narrow, nucleus.NucleusConfig):
-    """For a random start on two cores; `mrcnn.narrow` has the sizes of the network."""
+    """For a random start on two cores; `mrcnn.config` has the sizes of the network."""
 
     IMAGES_PER_GPU = 4
     VALIDATION_STEPS = 2

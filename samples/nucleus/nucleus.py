@@ -18,14 +18,14 @@ import numpy as np
 from rich.progress import track
 
 import mrcnn.model as modellib
-from mrcnn import augmentation as augmenters
 from mrcnn import utils, visualize
 from mrcnn.config import Config
-from mrcnn.dataset import DatasetError
+from mrcnn.data import augmentation as augmenters
+from mrcnn.data.dataset import DatasetError
+from mrcnn.data.mask_folder import find_masked_images, read_masks
 from mrcnn.files import atomic_path
-from mrcnn.mask_files import find_masked_images, read_masks
-from mrcnn.starting_weights import WORDS, load_starting_weights
-from siamese_mrcnn.evaluation_log import EvaluationLog
+from mrcnn.training.starting_weights import WORDS, load_starting_weights
+from siamese_mrcnn.evaluation.progress_log import EvaluationLog
 from siamese_mrcnn.fingerprints import file_fingerprint, fingerprint
 
 CLASS = "nucleus"
@@ -82,7 +82,7 @@ class NucleusDataset(utils.Dataset):
             subset: "train" or "val", or the name of a folder.
 
         Raises:
-            FileNotFoundError, mrcnn.mask_files.MaskFileError: as `find_masked_images`.
+            FileNotFoundError, mrcnn.data.mask_folder.MaskFileError: as `find_masked_images`.
         """
         self.add_class(CLASS, 1, CLASS)
         divided = subset in ("train", "val")
@@ -151,7 +151,7 @@ def train(
         dataset_dir: as of `NucleusDataset.load_nucleus`.
         logs: folder for checkpoints.
         subset: images to train on; those of "val" validate.
-        weights: as of `mrcnn.starting_weights.load_starting_weights`.
+        weights: as of `mrcnn.training.starting_weights.load_starting_weights`.
         stages: ((last epoch, layers), ...).
         augmentation: "imgaug" or "own".
 

@@ -16,9 +16,8 @@ from rich.progress import track
 
 import mrcnn.model as modellib
 from mrcnn import utils
-from mrcnn.config import Config
-from mrcnn.narrow import Narrow
-from mrcnn.starting_weights import load_starting_weights
+from mrcnn.config import Config, Narrow
+from mrcnn.training.starting_weights import load_starting_weights
 
 KINDS = ("square", "circle", "triangle")
 MOST_SHAPES = 4  # in an image
@@ -29,7 +28,7 @@ MINUTES = 13  # of training, at most
 
 
 class ShapesConfig(Narrow, Config):
-    """Three kinds of things in small images; `mrcnn.narrow` has the sizes of the network."""
+    """Three kinds of things in small images; `mrcnn.config` has the sizes of the network."""
 
     NAME = "shapes"
     NUM_CLASSES = 1 + len(KINDS)
@@ -150,7 +149,7 @@ def train(config, logs, weights="none", minutes=MINUTES):
     Args:
         config: `ShapesConfig`.
         logs: folder for checkpoints.
-        weights: as of `mrcnn.starting_weights.load_starting_weights`.
+        weights: as of `mrcnn.training.starting_weights.load_starting_weights`.
         minutes: training stops then.
 
     Returns:

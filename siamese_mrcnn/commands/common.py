@@ -3,19 +3,10 @@
 import argparse
 import ast
 import contextlib
-import difflib
-import importlib
 import json
 import logging
 import os
 import sys
-
-CONFIGS = {
-    "small": "siamese_mrcnn.config.SmallConfig",
-    "large": "siamese_mrcnn.config.LargeConfig",
-    "glyphs": "siamese_mrcnn.config.GlyphConfig",
-    "shapes": "siamese_mrcnn.config.ShapesConfig",
-}
 
 
 def shared_arguments():
@@ -54,7 +45,7 @@ def _closed_stderr():
 def add_config_argument(parser):
     parser.add_argument(
         "--config",
-        choices=CONFIGS,
+        metavar="small|large|glyphs|shapes",
         default="small",
         help="the paper's small or large model, or that of drawn glyphs or shapes (default: small)",
     )
@@ -117,7 +108,7 @@ def add_source_arguments(parser):
 
 
 def source_options(arguments):
-    """What `add_source_arguments` asked for, as `siamese_mrcnn.own_data.load_dataset` takes it."""
+    """What `add_source_arguments` asked for, as `own_data.load.load_dataset` takes it."""
     return {name: getattr(arguments, name) for name in ("images", "attribute", "category")}
 
 
@@ -143,28 +134,6 @@ def add_contour_argument(parser):
     parser.add_argument(
         "--contour", action="store_true", help="draw the outlines of masks, and do not fill them"
     )
-
-
-def make_config(name, settings=(), **overrides):
-    """One of the configurations, for one device unless `GPU_COUNT` says otherwise.
-
-    Args:
-        name: a key of `CONFIGS`.
-        settings: (key, value) pairs from the command line, which win.
-        overrides: those whose value is None are left out.
-
-    Raises:
-        ValueError: the configuration has no such key.
-    """
-    module, _, class_name = CONFIGS[name].rpartition(".")
-    base = getattr(importlib.import_module(module), class_name)
-    unknown = [key for key, _ in settings if not (key.isupper() and hasattr(base, key))]
-    if unknown:
-        near = difflib.get_close_matches(unknown[0], [key for key in dir(base) if key.isupper()])
-        hint = f" Did you mean {' or '.join(near)}?" if near else " lib/mrcnn/config.py has them."
-        raise ValueError(f"The configuration has no key {', '.join(unknown)}.{hint}")
-    chosen = {"GPU_COUNT": 1} | {key: v for key, v in overrides.items() if v is not None}
-    return type(base.__name__, (base,), chosen | dict(settings))()
 
 
 def detection_model(config, weights, logs):
@@ -265,7 +234,7 @@ def choose_classes(text, dataset, split):
     Raises:
         ValueError: a name that the data set does not have, or a split without novel classes.
     """
-    from siamese_mrcnn.splits import class_ids_of, seen_and_novel
+    from siamese_mrcnn.data.splits import class_ids_of, seen_and_novel
 
     seen, novel = seen_and_novel(dataset, split)
     subsets = {"all": dataset.class_ids[1:].tolist(), "seen": seen, "novel": novel}

@@ -35,7 +35,7 @@ def add_arguments(parser):
 def run(arguments):
     common.load_backend(arguments)
     from siamese_mrcnn import demo
-    from siamese_mrcnn.one_shot_benchmark import run_benchmark, to_markdown
+    from siamese_mrcnn.evaluation.benchmark import run_benchmark, to_markdown
 
     weights = demo.shipped_weights(arguments.weights)
     out = Path(arguments.out)

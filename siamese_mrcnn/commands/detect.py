@@ -58,10 +58,11 @@ def run(arguments):
             "the next time. Name another folder by --out."
         )
     common.load_backend(arguments)
+    from siamese_mrcnn.config import make_config
     from siamese_mrcnn.photo_search import PhotoSearch, write_ranking
 
     crops = read_references(arguments.reference, arguments.box)
-    config = common.make_config(
+    config = make_config(
         arguments.config,
         arguments.settings,
         IMAGES_PER_GPU=1,
@@ -133,7 +134,7 @@ def read_references(names, boxes=None):
     Raises:
         ValueError: not one box for each reference, or a box outside the picture.
     """
-    from mrcnn.images import read_image
+    from mrcnn.images.image import read_image
 
     pictures = [read_image(name, upright=True) for name in names]
     if not boxes:

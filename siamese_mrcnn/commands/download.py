@@ -32,7 +32,7 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    from siamese_mrcnn.download import download
+    from siamese_mrcnn.data.coco_download import download
 
     try:
         download(

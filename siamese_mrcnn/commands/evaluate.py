@@ -37,12 +37,13 @@ def add_arguments(parser):
 
 def run(arguments):
     common.load_backend(arguments)
+    from siamese_mrcnn.config import make_config
     from siamese_mrcnn.evaluation import evaluate
-    from siamese_mrcnn.own_data import load_dataset
+    from siamese_mrcnn.own_data.load import load_dataset
 
     dataset = load_dataset(arguments.data, portion="test", **common.source_options(arguments))
     classes = common.choose_classes(arguments.classes, dataset, arguments.split)
-    config = common.make_config(
+    config = make_config(
         arguments.config, arguments.settings, IMAGES_PER_GPU=1, NUM_TARGETS=arguments.shots
     )
     model = common.detection_model(config, arguments.weights, arguments.logs)
@@ -67,7 +68,7 @@ def run(arguments):
 
 def summary(report):
     """AP and AP50 of boxes and masks in percent, and what could not be asked; a line each."""
-    from siamese_mrcnn.reports import KIND_TITLES, percent
+    from siamese_mrcnn.evaluation.reports import KIND_TITLES, percent
 
     lines = []
     for kind, title in KIND_TITLES.items():

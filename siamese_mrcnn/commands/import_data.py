@@ -35,8 +35,8 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    from siamese_mrcnn.data_import import import_data, to_text
-    from siamese_mrcnn.own_data import read_own_data
+    from siamese_mrcnn.own_data.convert_to_coco import import_data, to_text
+    from siamese_mrcnn.own_data.load import read_own_data
 
     if arguments.test_images is not None and arguments.test is None:
         raise ValueError("--test-images are those of other data to test on: give --test as well.")

@@ -25,7 +25,7 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    from siamese_mrcnn.glyphs import make_glyphs
+    from siamese_mrcnn.synthetic.glyphs import make_glyphs
 
     folder = make_glyphs(
         arguments.out,

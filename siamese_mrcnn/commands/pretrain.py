@@ -24,15 +24,16 @@ def run(arguments):
     common.load_backend(arguments)
     import keras
 
-    from mrcnn.weights import KERAS_SUFFIX
-    from siamese_mrcnn.commands.train import open_data
+    from mrcnn.weights.hdf5 import KERAS_SUFFIX
+    from siamese_mrcnn.config import make_config
     from siamese_mrcnn.model import SiameseMaskRCNN
-    from siamese_mrcnn.pretraining import pretrain
+    from siamese_mrcnn.own_data.load import open_data
+    from siamese_mrcnn.training.category_pretraining import pretrain
 
     if not arguments.out.endswith(KERAS_SUFFIX):
         raise ValueError(f"--out must end in {KERAS_SUFFIX}, but is {arguments.out}.")
     training, _ = open_data(arguments.data, arguments.split, **common.source_options(arguments))
-    config = common.make_config(
+    config = make_config(
         arguments.config,
         arguments.settings,
         NUM_TARGETS=arguments.shots,

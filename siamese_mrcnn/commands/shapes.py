@@ -14,7 +14,7 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    from siamese_mrcnn.shapes import make_shapes
+    from siamese_mrcnn.synthetic.shapes import make_shapes
 
     folder = make_shapes(
         arguments.folder,

@@ -7,14 +7,12 @@ goes on with the latest run, exactly where it stopped.
 import logging
 
 from siamese_mrcnn.commands import common
-from siamese_mrcnn.schedules import SCHEDULES, WATCHED_IMAGES, Stage
+from siamese_mrcnn.training.schedules import SCHEDULES, WATCHED_IMAGES, Stage
 
 logger = logging.getLogger(__name__)
 
 # Without ImageNet's weights to start from, a higher rate lets the heads overshoot.
 RATE, RATE_FROM_RANDOM = 0.02, 0.002
-# ImageNet without the classes that COCO has, unless all of them are trained anyway.
-IMAGENET = {"all": "imagenet-1k", "split": "imagenet-687"}
 
 
 def add_arguments(parser):
@@ -111,14 +109,17 @@ def run(arguments):
     refuse_nothing_to_exclude(arguments)
     import keras
 
-    from mrcnn.checkpoints import saved_stage
+    from mrcnn.weights.checkpoints import saved_stage
+    from siamese_mrcnn.config import make_config
     from siamese_mrcnn.model import SiameseMaskRCNN
-    from siamese_mrcnn.schedules import run_schedule
+    from siamese_mrcnn.own_data.load import open_data
+    from siamese_mrcnn.training.schedules import run_schedule
+    from siamese_mrcnn.training.starting_weights import start_from
 
     training, validation = open_data(
         arguments.data, arguments.split, **common.source_options(arguments)
     )
-    config = common.make_config(
+    config = make_config(
         arguments.config,
         arguments.settings,
         GPU_COUNT=arguments.gpus,
@@ -156,8 +157,8 @@ def watch(arguments, model, validation):
             "--watch measures on validation images, but there are none that can serve. Train "
             "without it, and evaluate afterwards."
         )
-    from siamese_mrcnn.splits import seen_and_novel
-    from siamese_mrcnn.watching import OneShotAP
+    from siamese_mrcnn.data.splits import seen_and_novel
+    from siamese_mrcnn.training.one_shot_ap import OneShotAP
 
     seen, novel = seen_and_novel(validation, arguments.split)
     return [
@@ -189,7 +190,7 @@ def choose_stages(arguments, before):
 
 def choose_rate(arguments, before, usual_rate):
     """The learning rate of a single stage: a number, or a `LearningRate` where it changes."""
-    from mrcnn.learning_rates import learning_rate
+    from mrcnn.training.learning_rates import learning_rate
 
     given = {
         "base": arguments.learning_rate,
@@ -250,71 +251,10 @@ def refuse_nothing_to_exclude(arguments):
     Raises:
         ValueError: names the arguments.
     """
-    from mrcnn.imagenet import FILES
+    from mrcnn.weights.imagenet import FILES
 
     if arguments.exclude and arguments.weights in ("last", "none", "imagenet", *FILES):
         raise ValueError(
             "--exclude leaves layers out of the file that --weights names, but that is "
             f"{arguments.weights}. Name a file, or go without --exclude."
         )
-
-
-def open_data(folder, split, **options):
-    """Training and validation part of some data, limited to the split's seen classes.
-
-    Args:
-        folder: in COCO's own layout, or what else `siamese_mrcnn.own_data.load_dataset` opens.
-        split: see `siamese_mrcnn.splits.seen_and_novel`.
-        options: how to read it, as of `load_dataset`.
-
-    Returns:
-        training data; validation data, or None where it shows no seen class.
-    """
-    from siamese_mrcnn.annotations import AnnotationError
-    from siamese_mrcnn.own_data import load_dataset
-    from siamese_mrcnn.splits import seen_and_novel
-
-    training, validation = (
-        load_dataset(folder, portion=part, **options) for part in ("train", "validation")
-    )
-    training.active_classes = seen_and_novel(training, split)[0]
-    try:
-        validation.active_classes = training.active_classes
-    except AnnotationError:
-        logger.warning(
-            "Training goes without validation: the %d images kept for it show none of the classes "
-            "that are trained on.",
-            validation.num_images,
-        )
-        validation = None
-    return training, validation
-
-
-def start_from(model, weights, split, training, exclude=None):
-    """Load the weights to start with and say what was loaded.
-
-    Args:
-        model: to train.
-        weights: as of --weights.
-        split: decides which ImageNet "imagenet" stands for.
-        training: data, which a random start is fitted to.
-        exclude: as of --exclude.
-    """
-    from mrcnn.imagenet import FILES, NOT_IN_A_BACKBONE
-    from mrcnn.random_start import start_at_random
-
-    if weights == "none":
-        start_at_random(model, training)
-        return
-    if weights == "last":
-        print(model.load_latest_checkpoint())
-        return
-    if weights == "imagenet":
-        weights = IMAGENET["all" if split == "all" else "split"]
-    if weights in FILES:
-        print(model.load_imagenet_weights(weights))
-        return
-    report = model.load_weights(weights, exclude=exclude, may_be_missing=NOT_IN_A_BACKBONE)
-    print(report)
-    if exclude:
-        start_at_random(model, training, keep=report.loaded)

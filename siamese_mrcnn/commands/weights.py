@@ -4,7 +4,7 @@ from pathlib import Path
 
 from siamese_mrcnn.commands import common
 
-FORMATS = ("original", "keras", "pytorch", "detectron")  # of `mrcnn.weight_formats`
+FORMATS = ("original", "keras", "pytorch", "detectron")  # of `mrcnn.converters.formats`
 
 
 def add_arguments(parser):
@@ -56,8 +56,8 @@ def run(arguments):
 
 
 def _inspect(arguments):
-    from mrcnn.checkpoints import epoch_of
-    from mrcnn.weight_formats import format_of, read_tensors
+    from mrcnn.converters.formats import format_of, read_tensors
+    from mrcnn.weights.checkpoints import epoch_of
     from siamese_mrcnn.fingerprints import file_fingerprint
     from siamese_mrcnn.weights_info import KINDS, describe
 
@@ -84,7 +84,7 @@ def _inspect(arguments):
 
 
 def _convert(arguments):
-    from mrcnn.translation import ConversionError
+    from mrcnn.converters.translate import ConversionError
     from siamese_mrcnn.weights_conversion import convert, write_report
     from siamese_mrcnn.weights_info import KINDS
 
@@ -111,7 +111,7 @@ def _convert(arguments):
 
 
 def _halve(arguments):
-    from mrcnn.half_precision import halve
+    from mrcnn.weights.half_precision import halve
 
     halve(arguments.source, arguments.target)
     sizes = [Path(file).stat().st_size / 1e6 for file in (arguments.source, arguments.target)]

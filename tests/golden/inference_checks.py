@@ -1,9 +1,9 @@
 """Compares detections with a recording: the network's outputs, and what `detect` returns."""
 
 import numpy as np
-from recording import ACTIVATIONS, pixels, recorded_masks, set_recorded_weights
 
-from mrcnn import boxes
+from mrcnn.ops import boxes
+from recording import ACTIVATIONS, pixels, recorded_masks, set_recorded_weights
 
 STRAY_MASK_PIXELS = 5  # on the edge where the probability is one half
 OUTPUTS = {  # of both networks: how the recordings call them

@@ -6,11 +6,11 @@ Where a recording comes from and what it holds is said in recordings/README.md.
 from pathlib import Path
 
 import numpy as np
-from weight_rule import weight_value
 
 import mrcnn.config
 import siamese_mrcnn.config
-from mrcnn.weights import named_variables, weight_array
+from mrcnn.weights.hdf5 import named_variables, weight_array
+from weight_rule import weight_value
 
 FOLDER = Path(__file__).with_name("recordings")
 MEAN_PIXEL = np.array([123.7, 116.8, 103.9])

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from inference_checks import (
     OUTPUTS,
     assert_outputs_equal,
@@ -9,11 +10,10 @@ from inference_checks import (
     run_network,
     with_recorded_weights,
 )
+from mrcnn.model import MaskRCNN
+from mrcnn.modeling.mask_rcnn import MaskRCNNNetwork
 from recording import MaskRCNNInference, MaskRCNNTraining, read
 from training_checks import assert_step_equal
-
-from mrcnn.model import MaskRCNN
-from mrcnn.network import MaskRCNNNetwork
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def test_detect_returns_the_recorded_result(model, recording):
 
 
 def test_image_meta_is_the_recorded_one(model, recording):
-    from mrcnn.images import compose_image_meta
+    from mrcnn.images.image import compose_image_meta
 
     ((_, geometry),) = model.prepare([recording["image"]])
     active = np.zeros(81)  # as the original passes them when detecting

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from keras import ops
+
 from inference_checks import (
     OUTPUTS,
     assert_outputs_equal,
@@ -10,14 +12,12 @@ from inference_checks import (
     run_network,
     with_recorded_weights,
 )
-from keras import ops
+from mrcnn.ops import boxes
+from mrcnn.ops.anchors import pyramid_anchors
 from recording import ACTIVATIONS, SiameseInference, SiameseTraining, read
-from training_checks import assert_step_equal
-
-from mrcnn import boxes
-from mrcnn.anchors import pyramid_anchors
 from siamese_mrcnn.model import SiameseMaskRCNN
-from siamese_mrcnn.network import SiameseNetwork
+from siamese_mrcnn.modeling.siamese_network import SiameseNetwork
+from training_checks import assert_step_equal
 
 pytestmark = pytest.mark.backends
 

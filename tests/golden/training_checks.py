@@ -1,10 +1,10 @@
 """Makes one recorded training step and compares losses and the change of every weight."""
 
 import numpy as np
-from recording import LOSSES, pixels, set_recorded_weights, weight_arrays
 
-from mrcnn.trainable import TrainableModel
-from mrcnn.training import compile_stage
+from mrcnn.training.fit import compile_stage
+from mrcnn.training.training_model import TrainableModel
+from recording import LOSSES, pixels, set_recorded_weights, weight_arrays
 
 
 def recorded_batch(recording):

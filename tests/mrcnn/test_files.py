@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from mrcnn.files import atomic_path, hdf5_size, new_folder, written_whole
-from mrcnn.original_layout import flat
-from mrcnn.weights import save_original_weights
+from mrcnn.weights.hdf5 import save_original_weights
+from mrcnn.weights.layout import flat
 
 SAVE_BY_HAND = """
 import sys, time
@@ -31,7 +31,7 @@ FULL_DISK = """
 import resource, sys
 import keras
 import numpy as np
-from mrcnn.weights import save_keras_weights, save_original_weights
+from mrcnn.weights.hdf5 import save_keras_weights, save_original_weights
 
 resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
 model = keras.Sequential([keras.Input((100,)), keras.layers.Dense(1000, name="fc")])

@@ -6,11 +6,11 @@ import pytest
 
 from found import assert_found_in, assert_same_found
 from mrcnn.config import ConfigError
-from mrcnn.images import ImageError
+from mrcnn.data.postprocessing import Detections
+from mrcnn.images.image import ImageError
 from mrcnn.model import MaskRCNN
-from mrcnn.normalization import normalized_convolutions
-from mrcnn.results import Detections
-from mrcnn.weights import WeightsError
+from mrcnn.modeling.conv_norm import normalized_convolutions
+from mrcnn.weights.hdf5 import WeightsError
 from tiny import (
     TinyConfig,
     arrays_of,

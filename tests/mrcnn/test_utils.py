@@ -1,9 +1,9 @@
 import numpy as np
 
 from mrcnn import utils
-from mrcnn.anchors import pyramid_anchors
 from mrcnn.config import Config
-from mrcnn.dataset import Dataset
+from mrcnn.data.dataset import Dataset
+from mrcnn.ops.anchors import pyramid_anchors
 
 
 def test_the_dataset_is_where_it_was():

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 from skimage.color import rgb2gray
 
-from mrcnn.dataset import DatasetError
-from mrcnn.images import ImageError
+from mrcnn.data.dataset import DatasetError
+from mrcnn.images.image import ImageError
 from sample_notebooks import ONE_STEP, SAMPLES
 
 FOLDER = SAMPLES / "balloon"

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 import coco_folder
-from mrcnn.masks import boxes_of_masks
-from mrcnn.results import Detections
-from siamese_mrcnn import download as downloads
-from siamese_mrcnn.annotations import AnnotationError
-from siamese_mrcnn.schedules import Stage
+from mrcnn.data.postprocessing import Detections
+from mrcnn.images.masks import boxes_of_masks
+from siamese_mrcnn.data import coco_download as downloads
+from siamese_mrcnn.data.coco_annotations import AnnotationError
+from siamese_mrcnn.training.schedules import Stage
 from small import FewOfAll
 
 FILE = Path(__file__).parents[2] / "samples" / "coco" / "coco.py"

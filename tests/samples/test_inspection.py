@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import coco_folder
-from mrcnn.masks import boxes_of_masks
+from mrcnn.images.masks import boxes_of_masks
 from tiny import arrays_of
 
 SAMPLES = Path(__file__).parents[2] / "samples"

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mrcnn.augmentation import augment
-from mrcnn.dataset import DatasetError
-from mrcnn.mask_files import MaskFileError
-from mrcnn.results import Detections
+from mrcnn.data.augmentation import augment
+from mrcnn.data.dataset import DatasetError
+from mrcnn.data.mask_folder import MaskFileError
+from mrcnn.data.postprocessing import Detections
 from sample_notebooks import NUCLEUS_STEP, SAMPLES
 
 FOLDER = SAMPLES / "nucleus"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import mrcnn.model as modellib
-from mrcnn.random_start import prepare_random_start
+from mrcnn.training.random_start import prepare_random_start
 from sample_notebooks import (
     FEW_WEIGHTS,
     NUCLEUS_STEP,

@@ -3,7 +3,7 @@
 import pytest
 
 from coco_server import serving_coco
-from siamese_mrcnn.shapes import make_shapes
+from siamese_mrcnn.synthetic.shapes import make_shapes
 
 
 @pytest.fixture(scope="session")

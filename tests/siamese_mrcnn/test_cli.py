@@ -9,10 +9,11 @@ import pytest
 
 from command_line import call, misunderstood, refused
 from siamese_mrcnn import cli
-from siamese_mrcnn.coco import CocoDataset
 from siamese_mrcnn.commands import common
 from siamese_mrcnn.commands.evaluate import summary
-from siamese_mrcnn.reports import summarize
+from siamese_mrcnn.config import make_config
+from siamese_mrcnn.data.coco import CocoDataset
+from siamese_mrcnn.evaluation.reports import summarize
 
 
 @pytest.mark.parametrize("command", cli.COMMANDS)
@@ -128,18 +129,18 @@ def test_splits_by_number_and_by_name(command, tmp_path, capsys):
 
 
 def test_configuration():
-    config = common.make_config("large", IMAGES_PER_GPU=2, NUM_TARGETS=5, SEED=None)
+    config = make_config("large", IMAGES_PER_GPU=2, NUM_TARGETS=5, SEED=None)
     assert (config.BATCH_SIZE, config.NAME, config.SEED) == (2, "large_coco", 0)
     assert config.TARGET_SHAPE == (5, 192, 192, 3)
 
 
 def test_single_settings():
     texts = ("COMPARISON=cosine", "IMAGES_PER_GPU=3", "BBOX_STD_DEV=[1, 1, 2, 2]")
-    config = common.make_config("small", [*map(common.assignment, texts)], IMAGES_PER_GPU=2)
+    config = make_config("small", [*map(common.assignment, texts)], IMAGES_PER_GPU=2)
     assert (config.COMPARISON, config.IMAGES_PER_GPU) == ("cosine", 3)
     assert list(config.BBOX_STD_DEV) == [1, 1, 2, 2]
     with pytest.raises(ValueError, match=r"no key COMPARISION\. Did you mean COMPARISON"):
-        common.make_config("small", [("COMPARISION", "cosine")])
+        make_config("small", [("COMPARISION", "cosine")])
     for text in ("COMPARISON", "=cosine", "COMPARISON="):
         with pytest.raises(argparse.ArgumentTypeError, match="expected KEY=VALUE"):
             common.assignment(text)

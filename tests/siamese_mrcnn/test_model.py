@@ -7,11 +7,11 @@ import pytest
 import mrcnn.config
 from found import CLOSE, assert_found_in, assert_same_found
 from mrcnn.config import ConfigError
-from mrcnn.images import ImageError
-from mrcnn.weights import WeightsError
-from siamese_mrcnn.coco import CocoDataset
+from mrcnn.images.image import ImageError
+from mrcnn.weights.hdf5 import WeightsError
+from siamese_mrcnn.data.coco import CocoDataset
+from siamese_mrcnn.data.references import prepare_reference
 from siamese_mrcnn.model import ReferencesError, SiameseMaskRCNN
-from siamese_mrcnn.references import prepare_reference
 from tiny import (
     TinySiameseConfig,
     arrays_of,

@@ -8,10 +8,10 @@ import pytest
 from detectron_weights import model_blobs
 from foreign_weights import assert_same_bits, detectron_blobs, python_2_pickle, pytorch_blobs
 from mrcnn.config import Config
+from mrcnn.converters.pickled_arrays import read_arrays
+from mrcnn.converters.torch_files import read_state_dict, write_state_dict
 from mrcnn.model import MaskRCNN
-from mrcnn.pickled_arrays import read_arrays
-from mrcnn.torch_files import read_state_dict, write_state_dict
-from mrcnn.weights import WeightsError, read_weights
+from mrcnn.weights.hdf5 import WeightsError, read_weights
 from siamese_mrcnn import cli
 from siamese_mrcnn.weights_conversion import convert
 from small import random_weights

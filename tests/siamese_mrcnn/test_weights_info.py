@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from mrcnn.weights import WeightsError, read_weights
+from mrcnn.weights.hdf5 import WeightsError, read_weights
 from siamese_mrcnn import cli, demo
 from siamese_mrcnn.model import SiameseMaskRCNN
 from siamese_mrcnn.weights_info import change_layout, describe

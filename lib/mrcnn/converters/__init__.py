@@ -1,0 +1,1 @@
+"""Weights of other programs: Detectron's and pytorch-mask-rcnn's."""

@@ -1,0 +1,112 @@
+"""Tensors from another program's names to ours and back, with a report of each of them."""
+
+import numpy as np
+
+from mrcnn.converters.affine import without_constants
+from mrcnn.converters.name_tables import outputs_of
+from mrcnn.weights.hdf5 import LoadReport, WeightsError, layer_of
+
+
+class ConversionError(WeightsError):
+    """Weights that do not fit another program's names; `report` says which tensors."""
+
+    def __init__(self, sentence, report):
+        super().__init__(f"{sentence} {report}")
+        self.report = report
+
+
+def to_ours(blobs, table, path):
+    """Tensors of another program by our names.
+
+    Args:
+        blobs: {their name: array}.
+        table: `NameTable`.
+        path: where they come from, for the report.
+
+    Returns:
+        {"<layer>/<kind>": float32 array}, `LoadReport` with their names.
+
+    Raises:
+        ConversionError: something is missing or of another shape.
+    """
+    table = table.for_parts(blobs, "theirs")
+    report, tensors = LoadReport(str(path)), {}
+    for rule in table.rules:
+        array, layout = blobs.get(rule.theirs), rule.layout
+        if not isinstance(array, np.ndarray):
+            report.missing.append(rule.theirs)
+        elif array.ndim != layout.their_axes or array.dtype.kind != "f" or not layout.fits(array):
+            expected = f"{layout.their_axes} axes of real numbers"
+            report.wrong_shape.append((rule.theirs, array.shape, expected))
+        else:
+            report.loaded.append(rule.theirs)
+            laid_out = layout.to_ours(array.astype(np.float32, copy=False))
+            tensors[rule.ours] = np.ascontiguousarray(laid_out)
+    wanted = {rule.theirs for rule in table.rules}
+    report.unexpected = [name for name in blobs if name not in wanted]
+    if not report.missing and not report.wrong_shape:
+        _compare_lengths(tensors, table, report)
+    if report.missing or report.wrong_shape:
+        raise ConversionError(f"These are no complete weights of {table.program}.", report)
+    for name, number in table.constants.items():
+        length = outputs_of(tensors, layer_of(name))
+        tensors[name] = np.full(length, number, np.float32)
+    return tensors, report
+
+
+def _compare_lengths(tensors, table, report):
+    """Note the vectors of a layer that are not as long as the layer has outputs."""
+    for rule in table.rules:
+        shape, length = tensors[rule.ours].shape, outputs_of(tensors, layer_of(rule.ours))
+        if len(shape) == 1 and shape != (length,):
+            report.loaded.remove(rule.theirs)
+            report.wrong_shape.append((rule.theirs, shape, (length,)))
+
+
+def to_theirs(tensors, table, path):
+    """Tensors of ours by another program's names: {name: float32 array}, `LoadReport`.
+
+    Raises:
+        ConversionError: something is missing, or has no place in that program.
+        WeightsError: the region proposal network is of another kind.
+    """
+    _require_anchor_logits(tensors, table, path)
+    table = table.for_parts(tensors, "ours")
+    known = {rule.ours: rule.layout.our_axes for rule in table.rules}
+    known |= dict.fromkeys(table.constants, 1)
+    report = LoadReport(str(path))
+    report.missing = [name for name in known if name not in tensors]
+    report.unexpected = [name for name in tensors if name not in known]
+    report.wrong_shape = [
+        (name, tensors[name].shape, f"{axes} axes")
+        for name, axes in known.items()
+        if name in tensors and tensors[name].ndim != axes
+    ]
+    if report.missing or report.unexpected or report.wrong_shape:
+        raise ConversionError(
+            f"These weights have no form in {table.program}, which has Mask R-CNN or its "
+            "backbone, and nothing else.",
+            report,
+        )
+    report.loaded = list(known)
+    reduced = without_constants(tensors, table.constants)
+    blobs = {rule.theirs: rule.layout.to_theirs(reduced[rule.ours]) for rule in table.rules}
+    return {name: np.ascontiguousarray(array) for name, array in blobs.items()}, report
+
+
+def _require_anchor_logits(tensors, table, path):
+    """Softmax over two logits an anchor and a sigmoid of one are different models."""
+    found = logits_per_anchor(tensors)
+    if found not in (None, table.logits_per_anchor):
+        raise WeightsError(
+            f"The weights for {path} have {found:g} class logits an anchor in the region proposal "
+            f"network, and {table.program} has {table.logits_per_anchor}: they have no form there."
+        )
+
+
+def logits_per_anchor(tensors):
+    """Class logits an anchor in tensors of ours; None without a region proposal network."""
+    classes, deltas = (tensors.get(f"{name}/bias") for name in ("rpn_class_raw", "rpn_bbox_pred"))
+    if classes is None or deltas is None:
+        return None
+    return 4 * classes.size / max(deltas.size, 1)

@@ -1,0 +1,1 @@
+"""From a data set to batches to learn from, and from detections back to the user's image."""

@@ -1,0 +1,72 @@
+"""From the network's detections back to the user's image."""
+
+import numpy as np
+
+from mrcnn.images.masks import restore_mask
+from mrcnn.ops import boxes
+
+
+class Detections(dict):
+    """What was found in one image, as keys and as attributes.
+
+    rois: int32 [N, (y1, x1, y2, x2)], pixels of the image, y2 and x2 outside of the box;
+    class_ids: int32 [N]; scores: float32 [N], best first; masks: bool [height, width, N], or
+    None from a model without masks.
+    """
+
+    def __getattr__(self, name):
+        try:
+            return self[name]
+        except KeyError as error:
+            raise AttributeError(f"Detections have {', '.join(self)}, but no {name!r}.") from error
+
+    def __len__(self):
+        return len(self["rois"])
+
+    def __bool__(self):
+        return len(self) > 0
+
+
+def restore_detections(detections, masks, geometry, mask_threshold, edges=False):
+    """Detections of one prepared image in the pixels of the original: `Detections`.
+
+    Rows from the first class 0 on are padding; boxes that have no area in the image are dropped.
+
+    Args:
+        detections: [D, (y1, x1, y2, x2, class id, score)], boxes normalised.
+        masks: probabilities [D or more, height, width, classes]; one class serves all. None:
+            the model has no masks.
+        geometry: `mrcnn.images.image.Geometry` of the prepared image.
+        mask_threshold: probability from which on a pixel belongs to a mask.
+        edges: how boxes are normalised, see `mrcnn.ops.boxes.normalize`.
+    """
+    padding = np.flatnonzero(detections[:, 4] == 0)
+    count = padding[0] if len(padding) else len(detections)
+    rois = restore_boxes(detections[:count, :4], geometry, edges)
+    class_ids = detections[:count, 4].astype(np.int32)
+    kept = np.flatnonzero((rois[:, 2] > rois[:, 0]) & (rois[:, 3] > rois[:, 1]))
+    found = Detections(
+        rois=rois[kept], class_ids=class_ids[kept], scores=detections[kept, 5].astype(np.float32)
+    )
+    found["masks"] = None
+    if masks is not None:
+        found["masks"] = _restore_masks(found, masks[kept], geometry, mask_threshold)
+    return found
+
+
+def restore_boxes(boxes_normalized, geometry, edges=False):
+    """Normalised boxes [N, 4] of the prepared image to whole pixels of the original: int32."""
+    window = np.asarray(geometry.window, dtype=np.float64)
+    window = boxes.normalize(window, geometry.prepared_shape, edges)
+    origin, side = window[[0, 1, 0, 1]], (window[2:] - window[:2])[[0, 1, 0, 1]]
+    return boxes.denormalize((boxes_normalized - origin) / side, geometry.original_shape, edges)
+
+
+def _restore_masks(found, masks, geometry, threshold):
+    """Masks [height, width, N], each in one piece of memory: whatever follows takes one by one."""
+    restored = np.zeros((len(found["rois"]), *geometry.original_shape), dtype=bool)
+    for row, (box, class_id) in enumerate(zip(found["rois"], found["class_ids"], strict=True)):
+        channel = 0 if masks.shape[-1] == 1 else class_id
+        mask = masks[row, ..., channel]
+        restored[row] = restore_mask(mask, box, geometry.original_shape, threshold)
+    return np.moveaxis(restored, 0, -1)

@@ -1,0 +1,1 @@
+"""Pictures of images, boxes, masks and numbers."""

@@ -1,0 +1,1 @@
+"""Images, masks and videos as arrays: read, resized, written."""

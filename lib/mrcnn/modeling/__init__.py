@@ -1,0 +1,1 @@
+"""Mask R-CNN as layers, one file a box of the paper's figure."""

@@ -1,0 +1,1 @@
+"""Arithmetic on boxes and maps that knows nothing of networks."""

@@ -1,0 +1,259 @@
+"""Weights by name: reads and writes the HDF5 files of the originals and of Keras 3.
+
+A tensor is known by "<layer>/<kind>", say "res2a_branch2a/kernel", wherever it lies in a file:
+nested or flat, in any order.
+"""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+from keras import ops
+
+from mrcnn.files import atomic_path, hdf5_size
+from mrcnn.modeling.conv_norm import no_longer_folded
+
+KINDS = ("kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance")
+KERAS_SUFFIX = ".weights.h5"
+
+
+class WeightsError(ValueError):
+    """A weights file that cannot be used, with a sentence that says why and what to do."""
+
+
+@dataclass
+class LoadReport:
+    """What became of every tensor: names, or (name, shape in file, shape in model)."""
+
+    path: str
+    loaded: list = field(default_factory=list)
+    missing: list = field(default_factory=list)  # in the model, not in the file
+    unexpected: list = field(default_factory=list)  # in the file, not in the model
+    wrong_shape: list = field(default_factory=list)
+
+    def __str__(self):
+        lines = [
+            f"{self.path}: {len(self.loaded)} tensors fit, {len(self.missing)} missing, "
+            f"{len(self.unexpected)} unexpected, {len(self.wrong_shape)} of wrong shape"
+        ]
+        lines += [f"  missing      {_shorten(self.missing)}"] if self.missing else []
+        lines += [f"  unexpected   {_shorten(self.unexpected)}"] if self.unexpected else []
+        lines += [
+            f"  wrong shape  {name}: {in_file} in the file, {in_model} in the model"
+            for name, in_file, in_model in self.wrong_shape[:8]
+        ]
+        return "\n".join(lines)
+
+
+def weight_name(variable):
+    """ "<layer>/<kind>" of a Keras variable."""
+    return "/".join(variable.path.split("/")[-2:])
+
+
+def layer_of(name):
+    """The layer's part of a tensor's name."""
+    return name.split("/")[0]
+
+
+def named_variables(model):
+    """All weights of a model by name, in the model's order."""
+    return {
+        weight_name(variable): variable
+        for variable in model.weights
+        if weight_name(variable).split("/")[-1] in KINDS
+    }
+
+
+def weight_array(variable):
+    """The value of a Keras variable as a numpy array."""
+    return ops.convert_to_numpy(ops.convert_to_tensor(variable))
+
+
+def read_weights(path):
+    """All tensors of a weights file by name: {"<layer>/<kind>": array}.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        WeightsError: the file is truncated, no HDF5 file, or holds no weights.
+    """
+    path = existing_file(path)
+    try:
+        with h5py.File(path, "r") as file:
+            tensors = _read_tensors(file)
+    except (OSError, RuntimeError, KeyError) as error:
+        raise WeightsError(
+            f"{path} is not a complete HDF5 file ({error}). It may be truncated: fetch or copy it "
+            "again."
+        ) from error
+    if not tensors:
+        raise WeightsError(
+            f"{path} is an HDF5 file, but holds no weights named like layer/kernel; expected the "
+            "weights of a Keras 2 model or a .weights.h5 file of Keras 3."
+        )
+    return tensors
+
+
+def existing_file(path):
+    """The path of a weights file, or a sentence about it.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"There is no weights file {path}. Check the path; checkpoints/README.md says where "
+            "published weights come from."
+        )
+    return path
+
+
+def _read_tensors(file):
+    tensors = {}
+
+    def visit(path, item):
+        if isinstance(item, h5py.Dataset) and not path.startswith("optimizer"):
+            name = _tensor_name(path, item)
+            if name:
+                tensors[name] = np.asarray(item)
+
+    file.visititems(visit)
+    return tensors
+
+
+def _tensor_name(path, dataset):
+    """Name of a data set in either format, or None if it is no weight of a layer."""
+    parts = path.split("/")
+    if len(parts) > 1 and parts[-2] == "vars" and "name" in dataset.parent.attrs:
+        return f"{dataset.parent.attrs['name']}/{_kind_by_position(dataset)}"
+    kind = re.sub(r"(_\d+)?:\d+$", "", parts[-1])
+    return f"{parts[-2]}/{kind}" if len(parts) > 1 and kind in KINDS else None
+
+
+def _kind_by_position(dataset):
+    """Keras 3 numbers the variables of a layer: convolutions have two, normalisations four."""
+    position = dataset.name.split("/")[-1]
+    kinds = KINDS[2:] if len(dataset.parent) == 4 else KINDS[:2]
+    return dict(zip("0123", kinds, strict=False)).get(position, position)
+
+
+def load_weights(model, path, may_be_missing=(), exclude=()):
+    """Load the tensors of a file into a model by name; all of them, or none.
+
+    Args:
+        model: a Keras model.
+        path: weights file of the originals or of Keras 3.
+        may_be_missing: regular expressions of layer names whose weights need not be in the
+            file; what is there is loaded.
+        exclude: regular expressions of layer names that keep their weights.
+
+    Returns:
+        `LoadReport`
+
+    Raises:
+        FileNotFoundError, WeightsError: as `read_weights`; also when something is missing or of
+            another shape. The model is then unchanged.
+    """
+    variables = {
+        name: variable
+        for name, variable in named_variables(model).items()
+        if not matches(layer_of(name), exclude)
+    }
+    tensors = read_weights(path)
+    report = _compare(str(path), variables, tensors, exclude)
+    _refuse_mismatch(report, may_be_missing)
+    for name in report.loaded:
+        variables[name].assign(tensors[name])
+    no_longer_folded(model)
+    return report
+
+
+def _compare(path, variables, tensors, exclude):
+    report = LoadReport(path)
+    for name, variable in variables.items():
+        if name not in tensors:
+            report.missing.append(name)
+        elif tensors[name].shape != tuple(variable.shape):
+            report.wrong_shape.append((name, tensors[name].shape, tuple(variable.shape)))
+        else:
+            report.loaded.append(name)
+    report.unexpected = [
+        name for name in tensors if name not in variables and not matches(layer_of(name), exclude)
+    ]
+    return report
+
+
+def _refuse_mismatch(report, may_be_missing):
+    unexplained = [name for name in report.missing if not matches(layer_of(name), may_be_missing)]
+    if report.wrong_shape or unexplained or not report.loaded:
+        raise WeightsError(
+            f"These weights do not fit the model, which is left unchanged. {report}\n"
+            "Check that configuration and file belong together (backbone, NUM_CLASSES, FC size), "
+            "or name the layers that may be missing (may_be_missing) or that are to keep their "
+            "weights (exclude)."
+        )
+
+
+def matches(layer, patterns):
+    """Whether a layer's name matches one of the regular expressions, as a whole."""
+    patterns = [patterns] if isinstance(patterns, str) else patterns
+    return any(re.fullmatch(pattern, layer) for pattern in patterns)
+
+
+def save_keras_weights(model, path):
+    """Write a `.weights.h5` file of Keras 3, atomically."""
+    if not str(path).endswith(KERAS_SUFFIX):
+        raise ValueError(f"The name of a Keras weights file ends in {KERAS_SUFFIX}, got {path}.")
+    # The same layers without the optimiser, whose state Keras would save as well.
+    layers = keras.Model(model.inputs, model.outputs)
+    with atomic_path(path, KERAS_SUFFIX, hdf5_size(layers.weights)) as temporary:
+        layers.save_weights(temporary)
+
+
+def save_original_weights(tensors, path, groups):
+    """Write tensors in the layout of the originals (Keras 2), atomically.
+
+    Args:
+        tensors: {"<layer>/<kind>": array}.
+        path: file to write.
+        groups: [(HDF5 group, [layers])], see `mrcnn.weights.layout`.
+
+    Raises:
+        WeightsError: a tensor belongs to none of the groups, so that it would be lost.
+    """
+    grouped = {layer for _, layers in groups for layer in layers}
+    lost = [name for name in tensors if layer_of(name) not in grouped]
+    if lost:
+        raise WeightsError(
+            f"The originals' layout has no place for {_shorten(lost)}. Save these weights as a "
+            f"file that ends in {KERAS_SUFFIX}."
+        )
+    size = hdf5_size(tensors.values())
+    with atomic_path(path, size=size) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs["layer_names"] = _fixed_length([group for group, _ in groups])
+        file.attrs["backend"] = b"tensorflow"
+        file.attrs["keras_version"] = b"2.1.6"
+        for group_name, layers in groups:
+            _write_group(file.create_group(group_name), layers, tensors)
+
+
+def _write_group(group, layers, tensors):
+    names = [
+        f"{layer}/{kind}" for layer in layers for kind in KINDS if f"{layer}/{kind}" in tensors
+    ]
+    group.attrs["weight_names"] = _fixed_length([f"{name}:0" for name in names])
+    for name in names:
+        group.create_dataset(f"{name}:0", data=tensors[name])
+
+
+def _fixed_length(names):
+    """Names as Keras 2 stores and expects them; h5py would make them of variable length."""
+    return np.array(names, dtype=np.bytes_)
+
+
+def _shorten(names, limit=6):
+    shown = ", ".join(names[:limit])
+    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"

@@ -1,0 +1,1 @@
+"""Pictures, grids, tables and plots of what was found."""

@@ -1,0 +1,1 @@
+"""The paper's figure: references encoded, matched and fed to Mask R-CNN."""

@@ -1,0 +1,263 @@
+"""Data of one's own brought into COCO's own layout, a part of it kept for the test.
+
+What is written: annotations/instances_{train,val}2017.json, train2017/, val2017/, and import.json,
+which says where it comes from.
+"""
+
+import os
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from siamese_mrcnn.data.coco_writer import claim, write_json
+from siamese_mrcnn.fingerprints import fingerprint
+from siamese_mrcnn.markdown import markdown_table
+
+MARKER = "import.json"
+PORTIONS = ("train", "val")
+LEAST = 2  # test images of a category: one to search, one to take the reference from
+
+
+class DataImportError(ValueError):
+    """Data that cannot be divided or written as asked."""
+
+
+class Imported(NamedTuple):
+    """What was imported.
+
+    Attributes:
+        folder: in COCO's own layout.
+        images: {"train": number of images, "val": number of images}.
+        categories: {name: {"train": (images, instances), "val": ...}}, crowds apart.
+        notes: sentences about what was left out, and what will not work.
+    """
+
+    folder: Path
+    images: dict
+    categories: dict
+    notes: tuple[str, ...]
+
+
+def import_data(data, folder, test=None, test_part=0.2, seed=0, link=False):
+    """Write data in COCO's own layout. An interrupted call goes on when it is repeated.
+
+    Args:
+        data: `siamese_mrcnn.own_data.load.OwnData` to train on.
+        folder: empty, missing, or written by this function from the same data.
+        test: `OwnData` to test on. Without it, a part of `data` is kept for the test.
+        test_part: about which part of the images of each category to keep, 0..1. Of every category
+            two images at least are kept while one remains to train on: a test takes its references
+            from images other than the one searched.
+        seed: of the draw of these images.
+        link: make symbolic links to the images and no copies.
+
+    Returns:
+        `Imported`.
+
+    Raises:
+        DataImportError: a number makes no sense, or there is nothing to import.
+        siamese_mrcnn.data.coco_writer.DrawnFolderError: the folder holds something else.
+    """
+    if not 0 <= test_part <= 1:
+        raise DataImportError(f"The part to test on must be 0 to 1, but is {test_part}.")
+    folder = Path(folder)
+    contents = dict(zip(PORTIONS, _divided(data, test, test_part, seed), strict=True))
+    recipe = {
+        "imported_from": [str(each.path.absolute()) for each in (data, test) if each is not None],
+        "test_part": None if test else test_part,
+        "seed": None if test else seed,
+        "link": link,
+        "content": fingerprint(contents),
+    }
+    claim(folder, MARKER, recipe)
+    for portion, source in zip(PORTIONS, (data, test or data), strict=True):
+        if contents[portion]["images"]:
+            _write(folder, portion, contents[portion], source.names, link)
+    notes = [note for each in (data, test) if each is not None for note in each.notes]
+    notes += _unannotated(data, test) + _obstacles(contents)
+    counts = {portion: len(content["images"]) for portion, content in contents.items()}
+    return Imported(folder, counts, _counts_by_category(contents), tuple(notes))
+
+
+def to_text(imported):
+    """What was imported as a table in Markdown, and the notes."""
+    rows = [
+        [name, *(str(number) for portion in PORTIONS for number in counts[portion])]
+        for name, counts in imported.categories.items()
+    ]
+    head = ["category", "training images", "instances", "test images", "instances"]
+    train, val = (imported.images[portion] for portion in PORTIONS)
+    title = f"{imported.folder}: {train} images to train on, {val} to test on\n\n"
+    return title + markdown_table(head, rows) + "".join(f"\n{note}" for note in imported.notes)
+
+
+# --- dividing -----------------------------------------------------------------------------------
+
+
+def draw_test_images(images_of, part, seed=0):
+    """Draw images to test on: about `part` of those of every category, `LEAST` if possible.
+
+    Args:
+        images_of: {category: set of image ids}.
+        part: 0..1; 0 draws none, 1 all.
+        seed: of the draw.
+
+    Returns:
+        set of image ids.
+    """
+    if part in (0, 1):
+        return set().union(*images_of.values()) if part else set()
+    rng = np.random.default_rng(seed)
+    chosen = set()
+    # The rarest first, which have the least choice.
+    for shown in sorted(images_of.values(), key=lambda images: (len(images), min(images))):
+        wanted = min(max(round(part * len(shown)), LEAST), len(shown) - 1)
+        missing = wanted - len(chosen & shown)
+        if missing > 0:
+            left = sorted(shown - chosen)
+            chosen |= {left[index] for index in rng.choice(len(left), missing, replace=False)}
+    return chosen
+
+
+def _divided(data, test, part, seed):
+    """COCO contents to train and to test on, with the same categories, without empty images."""
+    if test is not None:
+        train, val = _annotated(data.content), _annotated(test.content)
+        categories = _joined_categories(train, val)
+        return [_renumbered(content, categories) for content in (train, val)]
+    content = _annotated(data.content)
+    chosen = draw_test_images(_images_of(content), part, seed)
+    everything = {image["id"] for image in content["images"]}
+    return [_restricted(content, everything - chosen), _restricted(content, chosen)]
+
+
+def _annotated(content):
+    """The content without images that show no instance."""
+    shown = set().union(*_images_of(content).values())
+    if not shown:
+        raise DataImportError("No image shows an instance, so there is nothing to import.")
+    return _restricted(content, shown)
+
+
+def _restricted(content, image_ids):
+    return {
+        "images": [image for image in content["images"] if image["id"] in image_ids],
+        "annotations": [each for each in content["annotations"] if each["image_id"] in image_ids],
+        "categories": content["categories"],
+    }
+
+
+def _images_of(content):
+    """{category id: ids of the images that show an instance, crowds apart}."""
+    found = {}
+    for annotation in content["annotations"]:
+        if not annotation.get("iscrowd"):
+            found.setdefault(annotation["category_id"], set()).add(annotation["image_id"])
+    return found
+
+
+def _joined_categories(train, val):
+    """The categories of two contents, each name once: those of the first keep their numbers."""
+    joined = {category["name"]: category for category in reversed(train["categories"])}
+    free = 1 + max(category["id"] for category in train["categories"])
+    for category in val["categories"]:
+        if category["name"] not in joined:
+            joined[category["name"]] = {**category, "id": free}
+            free += 1
+    return sorted(joined.values(), key=lambda category: category["id"])
+
+
+def _renumbered(content, categories):
+    new = {category["name"]: category["id"] for category in categories}
+    number_of = {category["id"]: new[category["name"]] for category in content["categories"]}
+    annotations = [
+        {**each, "category_id": number_of[each["category_id"]]} for each in content["annotations"]
+    ]
+    return {**content, "annotations": annotations, "categories": categories}
+
+
+# --- writing ------------------------------------------------------------------------------------
+
+
+def _write(folder, portion, content, names, link):
+    """Copy the images of a portion, then write its annotations."""
+    place, taken, images = folder / f"{portion}2017", set(), []
+    console = Console(stderr=True)
+    place.mkdir(exist_ok=True)
+    shown = f"images to {place.name}"
+    for image in track(content["images"], shown, console=console, disable=not console.is_terminal):
+        source = Path(image["file_name"])
+        name = _own_name(names[image["file_name"]], taken, image["id"])
+        _bring(source, place / name, link)
+        images.append({**image, "file_name": name})
+    path = folder / "annotations" / f"instances_{portion}2017.json"
+    write_json(path, {"info": {}, "licenses": [], **content, "images": images})
+
+
+def _own_name(name, taken, number):
+    """The name of an image in its portion's folder: its own, with a number where that is taken."""
+    if name in taken:
+        stem, dot, suffix = name.rpartition(".")
+        name = f"{stem}_{number}{dot}{suffix}"
+    taken.add(name)
+    return name
+
+
+def _bring(source, target, link):
+    """Copy or link a file; one that is there already and as large is left."""
+    if target.is_file() and target.stat().st_size == source.stat().st_size:
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    passing = target.with_name(target.name + ".part")
+    passing.unlink(missing_ok=True)
+    if link:
+        passing.symlink_to(source)
+    else:
+        shutil.copyfile(source, passing)
+    os.replace(passing, target)
+
+
+# --- telling ------------------------------------------------------------------------------------
+
+
+def _counts_by_category(contents):
+    """{name: {portion: (images, instances)}}."""
+    counted = {}
+    for category in contents["train"]["categories"]:
+        counted[category["name"]] = {}
+        for portion, content in contents.items():
+            shown = [
+                each["image_id"]
+                for each in content["annotations"]
+                if each["category_id"] == category["id"] and not each.get("iscrowd")
+            ]
+            counted[category["name"]][portion] = (len(set(shown)), len(shown))
+    return counted
+
+
+def _unannotated(*sources):
+    everything = [each.content for each in sources if each is not None]
+    count = sum(len(c["images"]) - len(_annotated(c)["images"]) for c in everything)
+    return [f"{count} images show no instance and are left out."] if count else []
+
+
+def _obstacles(contents):
+    """What the portions are too small for."""
+    notes = []
+    if len(contents["train"]["images"]) < LEAST:
+        notes.append("Too few images to train on: training needs two at least.")
+    counted = _counts_by_category(contents)
+    few = [name for name, counts in counted.items() if counts["val"][0] < LEAST]
+    if few:
+        notes.append(
+            f"Not to be searched for in the test, which needs {LEAST} images of a category, one to "
+            f"search and one to take the reference from: {', '.join(few)}."
+        )
+    unseen = [name for name, counts in counted.items() if not counts["train"][0]]
+    if unseen and contents["train"]["images"]:
+        notes.append(f"Not in the images to train on: {', '.join(unseen)}.")
+    return notes

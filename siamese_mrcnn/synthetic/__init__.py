@@ -1,0 +1,1 @@
+"""Drawn data sets: shapes, and symbols in cluttered scenes."""

@@ -1,0 +1,1 @@
+"""What training adds for one-shot models: schedules, naming categories first, one-shot AP."""

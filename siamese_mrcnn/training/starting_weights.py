@@ -1,0 +1,34 @@
+"""The weights that a training starts from."""
+
+from mrcnn.training.random_start import start_at_random
+from mrcnn.weights.imagenet import FILES, NOT_IN_A_BACKBONE
+
+# ImageNet without the classes that COCO has, unless all of them are trained anyway.
+IMAGENET = {"all": "imagenet-1k", "split": "imagenet-687"}
+
+
+def start_from(model, weights, split, training, exclude=None):
+    """Load the weights to start with and say what was loaded.
+
+    Args:
+        model: to train.
+        weights: as of --weights.
+        split: decides which ImageNet "imagenet" stands for.
+        training: data, which a random start is fitted to.
+        exclude: as of --exclude.
+    """
+    if weights == "none":
+        start_at_random(model, training)
+        return
+    if weights == "last":
+        print(model.load_latest_checkpoint())
+        return
+    if weights == "imagenet":
+        weights = IMAGENET["all" if split == "all" else "split"]
+    if weights in FILES:
+        print(model.load_imagenet_weights(weights))
+        return
+    report = model.load_weights(weights, exclude=exclude, may_be_missing=NOT_IN_A_BACKBONE)
+    print(report)
+    if exclude:
+        start_at_random(model, training, keep=report.loaded)

@@ -1,0 +1,230 @@
+"""PyTorch's files in both layouts, without PyTorch; with it where it is installed."""
+
+import io
+import os
+import pickle
+import struct
+import zipfile
+
+import numpy as np
+import pytest
+
+from foreign_weights import assert_same_bits, text, torch_pickle, torch_stream, torch_tensor
+from mrcnn.converters.restricted_pickle import UnsafePickleError
+from mrcnn.converters.torch_files import ALIGNMENT, read_state_dict, write_state_dict
+from mrcnn.weights.hdf5 import WeightsError
+
+RNG = np.random.default_rng(0)
+TENSORS = {
+    "fpn.C1.0.weight": RNG.normal(size=(4, 3, 7, 7)).astype(np.float32),
+    "fpn.C1.0.bias": np.array([1.5, -0.0, np.nan, np.inf], np.float32),
+    "linear.weight": RNG.normal(size=(5, 4)).astype(np.float32),
+    "scalar": np.array(2.5, np.float32),
+    "empty": np.zeros((0, 4), np.float32),
+}
+
+
+def archive(members, compression=zipfile.ZIP_STORED):
+    """A zip file with these members."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", compression) as written:
+        for name, data in members.items():
+            written.writestr(f"W/{name}", data)
+    return file.getvalue()
+
+
+def members_of(tensors, order="<"):
+    """What PyTorch 1.6 and later write, without the byte order that came later still."""
+    storages = {
+        f"data/{number}": array.astype(f"{order}f4").tobytes()
+        for number, array in enumerate(tensors.values())
+    }
+    return {"data.pkl": torch_pickle(tensors), **storages, "version": b"3\n"}
+
+
+def read(tmp_path, data):
+    path = tmp_path / "W.pth"
+    path.write_bytes(data)
+    return read_state_dict(path)
+
+
+def test_the_zip_archive_is_read(tmp_path):
+    assert_same_bits(read(tmp_path, archive(members_of(TENSORS))), TENSORS)
+
+
+def test_the_stream_is_read(tmp_path):
+    """With storages in the order of their keys as text, as PyTorch sorts them: 0, 1, 10, 2."""
+    many = TENSORS | {f"more.{n}": np.full((2, n), n, np.float32) for n in range(1, 8)}
+    assert_same_bits(read(tmp_path, torch_stream(many)), many)
+
+
+def test_a_big_machine_s_archive_is_read(tmp_path):
+    members = members_of(TENSORS, order=">") | {"byteorder": b"big"}
+    assert_same_bits(read(tmp_path, archive(members)), TENSORS)
+
+
+def test_what_is_written_is_read(tmp_path):
+    write_state_dict(TENSORS, tmp_path / "W.pth")
+    assert_same_bits(read_state_dict(tmp_path / "W.pth"), TENSORS)
+
+
+def test_numbers_lie_where_pytorch_wants_them(tmp_path):
+    """Uncompressed, aligned, and in order: PyTorch may map the file into memory."""
+    write_state_dict(TENSORS, tmp_path / "W.pth")
+    data = (tmp_path / "W.pth").read_bytes()
+    with zipfile.ZipFile(tmp_path / "W.pth") as written:
+        assert written.testzip() is None
+        assert {"archive/data.pkl", "archive/version", "archive/data/0"} <= set(written.namelist())
+        for info in written.infolist():
+            name, extra = struct.unpack("<26x2H", data[info.header_offset :][:30])
+            start = info.header_offset + 30 + name + extra
+            assert start % ALIGNMENT == 0
+            assert data[start : start + info.file_size] == written.read(info)
+
+
+def test_transposed_and_shared_tensors(tmp_path):
+    """Strides of a transposed matrix; a vector that is its second row."""
+    matrix = np.arange(6, dtype=np.float32).reshape(2, 3)
+    whole = torch_tensor("0", (2, 3))
+    strides = b"(J\x03\x00\x00\x00J\x01\x00\x00\x00t"
+    turned = whole.replace(
+        b"(J\x02\x00\x00\x00J\x03\x00\x00\x00t" + strides,
+        b"(J\x03\x00\x00\x00J\x02\x00\x00\x00t(J\x01\x00\x00\x00J\x03\x00\x00\x00t",
+    )
+    row = whole.replace(
+        b"K\x00(J\x02\x00\x00\x00J\x03\x00\x00\x00t" + strides,
+        b"K\x03(J\x03\x00\x00\x00t(J\x01\x00\x00\x00t",
+    )
+    assert whole != turned != row
+    pickled = b"\x80\x02}(" + text("turned") + turned + text("row") + row + b"u."
+    found = read(tmp_path, archive({"data.pkl": pickled, "data/0": matrix.tobytes()}))
+    assert_same_bits(found, {"turned": np.ascontiguousarray(matrix.T), "row": matrix[1]})
+
+
+def test_parameters_other_types_and_old_names(tmp_path):
+    """Of PyTorch 0.3: another function, cuda storages; integers; a parameter around a tensor."""
+    old = torch_tensor("0", (2,)).replace(b"_tensor_v2", b"_tensor")
+    old = old.replace(b"\x89ccollections\nOrderedDict\n)RtR", b"tR")
+    cuda = torch_tensor("1", (2,)).replace(b"ctorch\nFloat", b"ctorch.cuda\nFloat")
+    count = torch_tensor("2", (1,)).replace(b"FloatStorage", b"LongStorage")
+    parameter = b"ctorch._utils\n_rebuild_parameter\n(" + torch_tensor("3", (2,)) + b"\x88}tR"
+    items = zip(("old", "cuda", "count", "parameter"), (old, cuda, count, parameter), strict=True)
+    pickled = b"\x80\x02}(" + b"".join(text(name) + each for name, each in items) + b"u."
+    pair = np.array([1, 2], np.float32)
+    steps = np.array([7], np.int64)
+    members = {f"data/{n}": (steps if n == 2 else pair).tobytes() for n in range(4)}
+    found = read(tmp_path, archive({"data.pkl": pickled, **members}))
+    assert_same_bits(found, {"old": pair, "cuda": pair, "count": steps, "parameter": pair})
+
+
+# --- files to refuse ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("poison", [b"cposix\nsystem\n(S'true'\ntR.", b"ctorch.hub\nload\n)R."])
+@pytest.mark.parametrize("place", ["zip", "stream", "system", "keys"])
+def test_poison_is_refused_wherever_it_is(tmp_path, poison, place):
+    tensors = {"w": np.zeros(2, np.float32)}
+    stream = torch_stream(tensors)
+    if place == "zip":
+        data = archive({"data.pkl": poison})
+    elif place == "stream":
+        data = stream.replace(torch_pickle(tensors, view=b"N"), poison)
+    elif place == "system":
+        start = stream.index(b"\x80\x02}", 20)
+        data = stream[:start] + poison + stream[start:]
+    else:
+        data = stream.replace(pickle.dumps(["0"], 2), poison)
+    with pytest.raises(
+        UnsafePickleError, match=r"W\.pth asks for (posix\.system|torch\.hub\.load)"
+    ):
+        read(tmp_path, data)
+
+
+@pytest.mark.parametrize("layout", ["zip", "stream"])
+def test_truncated_files_are_told(tmp_path, layout):
+    data = archive(members_of(TENSORS)) if layout == "zip" else torch_stream(TENSORS)
+    for length in (20, 100, len(data) // 2, len(data) - 5):
+        with pytest.raises(
+            WeightsError, match=r"W\.pth is not a complete (file of PyTorch|pickle)"
+        ):
+            read(tmp_path, data[:length])
+
+
+def test_a_damaged_archive_is_told(tmp_path):
+    data = bytearray(archive(members_of(TENSORS)))
+    data[data.index(TENSORS["fpn.C1.0.weight"].tobytes()) + 40] ^= 1
+    with pytest.raises(WeightsError, match=r"not a complete file of PyTorch.*CRC"):
+        read(tmp_path, bytes(data))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        (b"K\x00(J\x05", b"K\x01(J\x05", r"a tensor of shape \(5,\) in a storage of 5 numbers"),
+        (b"K\x00(J\x05\x00", b"K\x00(J\x05\x01", r"shape \(261,\) in a storage of 5"),
+        (b"t(J\x01\x00", b"t(J\x02\x00", r"a tensor of shape \(5,\) in a storage of 5"),
+        (b"t(J\x01\x00\x00\x00", b"t(J\xff\xff\xff\xff", "without storage, shape or strides"),
+        (b"J\x05\x00\x00\x00tQ", b"J\x05\x00\x00\x7ftQ", "storage 0 has 20 bytes, but should have"),
+        (b"storage", b"sturage", "a storage of unknown type or key"),
+    ],
+)
+def test_claims_that_the_bytes_deny(tmp_path, old, new, sentence):
+    pickled = torch_pickle({"w": np.zeros(5, np.float32)})
+    assert pickled.count(old) == 1
+    with pytest.raises(WeightsError, match=sentence):
+        read(tmp_path, archive({"data.pkl": pickled.replace(old, new), "data/0": bytes(20)}))
+
+
+def test_a_small_file_does_not_become_large(tmp_path):
+    zeros = {"w": np.zeros(500_000, np.float32)}
+    with pytest.raises(WeightsError, match="it is compressed, as PyTorch's are not"):
+        read(tmp_path, archive(members_of(zeros), zipfile.ZIP_DEFLATED))
+    row = torch_tensor("0", (1000,))
+    many = b"".join(text(f"w{n}") + row for n in range(100))
+    with pytest.raises(WeightsError, match="names tensors of more bytes than it has"):
+        read(tmp_path, archive({"data.pkl": b"\x80\x02}(" + many + b"u.", "data/0": bytes(4000)}))
+
+
+def test_other_archives_and_files(tmp_path):
+    with pytest.raises(WeightsError, match=r"a zip archive without the file data\.pkl"):
+        read(tmp_path, archive({"config.json": b"{}"}))
+    with pytest.raises(WeightsError, match="no state_dict: expected a dict of named"):
+        read(tmp_path, archive({"data.pkl": pickle.dumps({"epoch": 3}, 2)}))
+    with pytest.raises(WeightsError, match="is no file of PyTorch: neither"):
+        read(tmp_path, b"something else altogether")
+    stream = torch_stream(TENSORS)
+    with pytest.raises(WeightsError, match="of an unknown version"):
+        read(tmp_path, stream.replace(pickle.dumps(1001, 2), pickle.dumps(1002, 2)))
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "W.pth"
+    path.write_bytes(b"old")
+    with pytest.raises(AttributeError):
+        write_state_dict({"w": "no array"}, path)
+    assert path.read_bytes() == b"old" and os.listdir(tmp_path) == ["W.pth"]
+
+
+# --- beside PyTorch itself ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+def test_pytorch_reads_what_is_written(tmp_path, mapped):
+    torch = pytest.importorskip("torch")
+    write_state_dict(TENSORS, tmp_path / "W.pth")
+    found = torch.load(tmp_path / "W.pth", weights_only=True, mmap=mapped)
+    assert_same_bits({name: each.numpy() for name, each in found.items()}, TENSORS)
+
+
+@pytest.mark.parametrize("as_zip", [True, False])
+def test_what_pytorch_writes_is_read(tmp_path, as_zip):
+    torch = pytest.importorskip("torch")
+    tensors = {name: torch.from_numpy(array.copy()) for name, array in TENSORS.items()}
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4))
+    tensors |= {"turned": tensors["linear.weight"].T, **model.state_dict()}
+    path = tmp_path / "W.pth"
+    torch.save(tensors, path, _use_new_zipfile_serialization=as_zip)
+    expected = {name: np.array(each.numpy(), order="C") for name, each in tensors.items()}
+    assert_same_bits(read_state_dict(path), expected)
+    torch.save(model.state_dict(), path, _use_new_zipfile_serialization=as_zip)
+    assert_same_bits(read_state_dict(path), {n: e.numpy() for n, e in model.state_dict().items()})

@@ -1,0 +1,259 @@
+"""Batches: the same whoever prepares them, every image once a pass, and with Keras' `fit`."""
+
+import logging
+
+import keras
+import numpy as np
+import pytest
+
+from mrcnn.data.augmentation import HorizontalFlip
+from mrcnn.data.training_batches import Batches, BrokenSample, FollowEpochs
+from mrcnn.ops.anchors import pyramid_anchors
+from rectangles import Rectangles, Small
+
+
+def equal(batch, other):
+    return all(
+        part.keys() == twin.keys()
+        and all(part[key].dtype == twin[key].dtype for key in part)
+        and all(part[key].tobytes() == twin[key].tobytes() for key in part)
+        for part, twin in zip(batch, other, strict=True)
+    )
+
+
+def epochs(batches, count):
+    everything = []
+    for _ in range(count):
+        batches.on_epoch_begin()
+        everything += [batches[index] for index in range(len(batches))]
+        batches.on_epoch_end()
+    batches.close()
+    return everything
+
+
+def test_shapes_and_types():
+    batches = Batches(Rectangles(8), Small(), steps=3)
+    assert len(batches) == 3
+    x, y = batches[0]
+    anchors = len(pyramid_anchors(Small(), (128, 128)))
+    expected = {
+        "images": ((2, 128, 128, 3), np.uint8),
+        "image_metas": ((2, 15), np.float32),
+        "gt_class_ids": ((2, 4), np.int32),
+        "gt_boxes": ((2, 4, 4), np.float32),
+        "gt_masks": ((2, 14, 14, 4), np.uint8),
+        "roi_priorities": ((2, 20), np.float32),
+    }
+    assert {key: (array.shape, array.dtype) for key, array in x.items()} == expected
+    assert {key: (array.shape, array.dtype) for key, array in y.items()} == {
+        "rpn_match": ((2, anchors), np.int32),
+        "rpn_deltas": ((2, 32, 4), np.float32),
+    }
+    with pytest.raises(IndexError, match="3 batches"):
+        batches[3]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"workers": 1},
+        {"workers": 3, "max_queue_size": 2},
+        {"workers": 2, "use_multiprocessing": True},
+    ],
+)
+def test_bytes_do_not_depend_on_the_workers(arguments):
+    def run(**arguments):
+        dataset = Rectangles(11, broken=(3, 6))
+        return epochs(
+            Batches(dataset, Small(), 3, seed=5, augmentation=HorizontalFlip(), **arguments), 3
+        )
+
+    alone, parallel = run(workers=0), run(**arguments)
+    assert len(alone) == 9
+    assert all(map(equal, alone, parallel))
+    assert not equal(alone[0], alone[3])
+
+
+def test_a_resumed_run_goes_on_where_the_first_one_was():
+    whole = epochs(Batches(Rectangles(11), Small(), 2, workers=0), 3)
+    rest = epochs(Batches(Rectangles(11), Small(), 2, workers=0, epoch=1), 2)
+    assert all(map(equal, whole[2:], rest))
+
+
+def test_repeated_batches_are_the_same_in_every_epoch():
+    first, second = epochs(Batches(Rectangles(11), Small(), 1, workers=0, repeat=True), 2)
+    assert equal(first, second)
+
+
+def test_the_seed_decides():
+    first, again, other = (
+        Batches(Rectangles(11), Small(), 1, seed=seed, workers=0)[0] for seed in (1, 1, 2)
+    )
+    assert equal(first, again)
+    assert not equal(first, other)
+
+
+def plain_loader(dataset, image_id, config, rng, augmentation):
+    """Samples that hold nothing but the number of their image."""
+    if image_id in dataset.broken:
+        raise BrokenSample("it has a hole")
+    return {"images": np.array([image_id]), "rpn_match": rng.random(1), "rpn_deltas": np.zeros(1)}
+
+
+def image_numbers(batches, count):
+    return [int(n) for x, _ in epochs(batches, count) for n in x["images"][:, 0]]
+
+
+def test_every_image_is_seen_once_a_pass_across_epochs():
+    batches = Batches(Rectangles(7), Small(), 3, workers=0, sample_loader=plain_loader)
+    numbers = image_numbers(batches, 7)  # 42 samples: six passes
+    passes = [numbers[start : start + 7] for start in range(0, 42, 7)]
+    assert all(sorted(one) == list(range(7)) for one in passes)
+    assert len({tuple(one) for one in passes}) > 1
+
+
+def test_chance_differs_between_samples_epochs_and_seeds():
+    def draws(seed, count):
+        loader = {"workers": 0, "sample_loader": plain_loader}
+        batches = epochs(Batches(Rectangles(2), Small(), 3, seed, **loader), count)
+        return [float(n) for _, y in batches for n in y["rpn_match"][:, 0]]
+
+    assert len({*draws(0, 3), *draws(1, 3)}) == 2 * 3 * 6
+    assert draws(1, 3) == draws(1, 3)
+
+
+def test_without_shuffling_images_come_in_order():
+    batches = Batches(
+        Rectangles(4), Small(), 3, workers=0, shuffle=False, sample_loader=plain_loader
+    )
+    assert image_numbers(batches, 1) == [0, 1, 2, 3, 0, 1]
+
+
+@pytest.mark.parametrize("processes", [False, True])
+def test_broken_images_are_reported_counted_and_replaced(caplog, processes):
+    dataset = Rectangles(6, broken=(2,))
+    batches = Batches(
+        dataset, Small(), 3, use_multiprocessing=processes, sample_loader=plain_loader
+    )
+    with caplog.at_level(logging.WARNING):
+        numbers = image_numbers(batches, 1)
+    assert len(numbers) == 6
+    assert 2 not in numbers
+    assert batches.replaced >= 1
+    if not processes:
+        assert "toy/2.png" in caplog.text
+        assert "it has a hole" in caplog.text
+
+
+def test_images_without_a_class_are_skipped_in_silence(caplog):
+    batches = Batches(Rectangles(8), Small(), 4, workers=0)
+    with caplog.at_level(logging.WARNING):
+        drawn = [int(n) for x, _ in epochs(batches, 1) for n in x["image_metas"][:, 0]]
+    assert all(number % 4 for number in drawn)
+    assert not caplog.text
+    assert batches.replaced == 0
+
+
+def test_endless_failure_ends_with_the_last_reason():
+    batches = Batches(
+        Rectangles(2, broken=(0, 1)), Small(), 1, workers=0, sample_loader=plain_loader
+    )
+    with pytest.raises(ValueError, match=r"100 images in a row.*it has a hole"):
+        batches[0]
+    only_empty = Batches(Rectangles(1), Small(), 1, workers=0)
+    with pytest.raises(ValueError, match="no active class"):
+        only_empty[0]
+
+
+def test_an_epoch_goes_on_after_the_batches_that_are_done():
+    whole = epochs(Batches(Rectangles(11), Small(), 3, workers=0), 2)
+    batches = Batches(Rectangles(11), Small(), 3, workers=2, epoch=1, skipped=1)
+    assert len(batches) == 2
+    assert equal(batches[0], whole[4]) and equal(batches[1], whole[5])
+    with pytest.raises(IndexError, match="There are 2 batches"):
+        batches[2]
+    batches.start_at(2)
+    assert (len(batches), batches.epoch) == (3, 2)
+    batches.close()
+    with pytest.raises(ValueError, match="after 3 batches of an epoch, but an epoch has 3"):
+        batches.start_at(1, 3)
+
+
+def test_impossible_requests():
+    with pytest.raises(ValueError, match="no images"):
+        Batches(Rectangles(0), Small(), 1)
+    with pytest.raises(ValueError, match="steps is 0"):
+        Batches(Rectangles(1), Small(), 0)
+    config = Small()
+    config.IMAGE_RESIZE_MODE = "none"
+    mixed = Batches(
+        Rectangles(4),
+        config,
+        1,
+        workers=0,
+        sample_loader=lambda dataset, image_id, *rest: {"images": np.zeros((image_id, 1, 3))},
+    )
+    with pytest.raises(ValueError, match="one shape"):
+        mixed[0]
+
+
+# --- with Keras ---------------------------------------------------------------------------------
+
+
+class Remember(keras.Layer):
+    """A network that learns nothing and writes down the numbers of the images it gets."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = self.add_weight(shape=())
+
+    def call(self, inputs):
+        return inputs["image_metas"][:, :1] * 0 + self.weight
+
+
+class Recorder(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.remember = Remember()
+        self.seen = []
+
+    def call(self, inputs):
+        return self.remember(inputs)
+
+    def train_step(self, data, *rest):
+        self.seen.append(np.array(data[0]["image_metas"])[:, 0].astype(int).tolist())
+        return {"loss": 0.0}
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="an eager train_step")
+@pytest.mark.parametrize(
+    "arguments", [{"workers": 0}, {"workers": 2}, {"workers": 2, "use_multiprocessing": True}]
+)
+def test_fit_gets_the_batches_of_each_epoch_from_the_first_on(arguments):
+    expected = epochs(Batches(Rectangles(11), Small(), 3, seed=2, workers=0), 2)
+    batches = Batches(Rectangles(11), Small(), 3, seed=2, **arguments)
+    model = Recorder()
+    model.compile(optimizer="sgd", run_eagerly=True)
+    model.fit(batches, epochs=2, verbose=0, shuffle=False)
+    batches.close()
+    numbers = [x["image_metas"][:, 0].astype(int).tolist() for x, _ in expected]
+    assert model.seen == numbers
+    assert batches.epoch == 2
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="an eager train_step")
+def test_the_epoch_of_fit_is_followed():
+    expected = epochs(Batches(Rectangles(11), Small(), 2, workers=0, epoch=4), 2)
+    batches = Batches(Rectangles(11), Small(), 2)
+    model = Recorder()
+    model.compile(optimizer="sgd", run_eagerly=True)
+    model.fit(
+        batches,
+        initial_epoch=4,
+        epochs=6,
+        verbose=0,
+        shuffle=False,
+        callbacks=[FollowEpochs(batches)],
+    )
+    batches.close()
+    assert model.seen == [x["image_metas"][:, 0].astype(int).tolist() for x, _ in expected]

@@ -1,0 +1,289 @@
+"""`siamese-mrcnn detect` with a model that always finds the same: what it writes and refuses."""
+
+import csv
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from command_line import call, refused
+from mrcnn.data.postprocessing import Detections
+from siamese_mrcnn.commands import common, detect
+from siamese_mrcnn.evaluation.coco_metrics import decode_mask
+
+
+class Finder:
+    """A model that finds the upper left quarter of every image, the surer the wider it is."""
+
+    def __init__(self, config):
+        self.config, self.references, self.searched = config, None, 0
+
+    def encode_references(self, references):
+        self.references = references
+        return "vectors"
+
+    def encode_queries(self, images):
+        return images
+
+    def detect_encoded(self, queries, vectors):
+        assert vectors == "vectors"
+        (image,) = queries
+        self.searched += 1
+        height, width = image.shape[:2]
+        box = [0, 0, height // 2, width // 2]
+        mask = np.zeros((height, width, 1), bool)
+        mask[: box[2], : box[3]] = True
+        return [
+            Detections(
+                rois=np.array([box], np.int32),
+                class_ids=np.array([1], np.int32),
+                scores=np.array([width / 80], np.float32),
+                masks=mask,
+            )
+        ]
+
+
+@pytest.fixture
+def finder(monkeypatch):
+    made = []
+
+    def make(config, weights, logs):
+        made.append((Finder(config), weights))
+        return made[-1][0]
+
+    monkeypatch.setattr(common, "detection_model", make)
+    return made
+
+
+@pytest.fixture
+def picture(tmp_path):
+    """Writes a picture file and returns its path."""
+
+    def write(name, height=40, width=60):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+        cv2.imwrite(str(path), pixels)
+        return path
+
+    return write
+
+
+def test_detect_writes_picture_and_data(finder, picture, tmp_path, capsys):
+    folder = picture("queries/a.jpg").parent
+    picture("queries/b.PNG", 50, 30)
+    (folder / "notes.txt").write_text("no picture")
+    reference, out = picture("thing.png"), tmp_path / "out"
+    arguments = ("--reference", reference, "--image", folder, "--weights", "w.h5", "--out", out)
+    assert call("detect", *arguments, "--threshold", "0.3") == 0
+    assert {path.name for path in out.iterdir()} == {
+        "a_found.png",
+        "a_found.json",
+        "b_found.png",
+        "b_found.json",
+        "ranking.csv",
+        "best.png",
+    }
+    data = json.loads((out / "b_found.json").read_text())
+    assert (data["height"], data["width"]) == (50, 30)
+    assert data["references"] == [str(reference)]
+    (found,) = data["detections"]
+    assert found["box"] == [0, 0, 25, 15] and found["score"] == 30 / 80
+    assert decode_mask(found["mask"]).sum() == 25 * 15
+    model, weights = finder[0]
+    assert weights == "w.h5" and model.config.DETECTION_MIN_CONFIDENCE == 0.3
+    assert capsys.readouterr().out.count("1 found") == 2
+
+
+@pytest.fixture
+def photos(picture):
+    """A folder of three photos; the finder is surest of b, then c, then a."""
+    for name, width in (("a", 20), ("b", 60), ("c", 40)):
+        folder = picture(f"photos/{name}.jpg", 40, width).parent
+    return folder
+
+
+def search(reference, folder, out, *arguments):
+    return call(
+        *("detect", "--reference", reference, "--image", folder, "--weights", "w"),
+        *("--out", out, *arguments),
+    )
+
+
+def test_photos_are_ranked_by_their_best_score(finder, picture, photos, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert search(picture("thing.png"), photos, out) == 0
+    with open(out / "ranking.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["image"] for row in rows] == [str(photos / f"{name}.jpg") for name in "bca"]
+    assert [row["best_score"] for row in rows] == ["0.7500", "0.5000", "0.2500"]
+    assert [row["rank"] for row in rows] == ["1", "2", "3"]
+    assert rows[0]["drawing"] == str(out / "b_found.png")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f"[1/3] {photos / 'a.jpg'}: 1 found, see ")
+    assert lines[-1] == f"The best first: {out / 'ranking.csv'} {out / 'best.png'}"
+    best = cv2.imread(str(out / "best.png"))
+    assert best is not None and best.shape[1] > best.shape[0]
+
+
+def test_a_search_goes_on_where_it_stopped(finder, picture, photos, tmp_path, capsys, monkeypatch):
+    reference, out = picture("thing.png"), tmp_path / "out"
+    detect_encoded = Finder.detect_encoded
+
+    def stop_at_the_second(self, *arguments):
+        if self.searched == 1:
+            raise KeyboardInterrupt
+        return detect_encoded(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Finder, "detect_encoded", stop_at_the_second)
+        assert search(reference, photos, out) == 130
+    assert {path.name for path in out.iterdir()} == {"a_found.png", "a_found.json"}
+    assert search(reference, photos, out) == 0
+    assert finder[-1][0].searched == 2
+    assert "a.jpg: 1 found earlier" in capsys.readouterr().out
+    assert search(reference, photos, out) == 0
+    assert finder[-1][0].searched == 0
+
+
+def test_what_was_found_in_another_way_is_searched_again(finder, picture, photos, tmp_path):
+    reference, out = picture("thing.png"), tmp_path / "out"
+
+    def searched(*arguments):
+        assert search(reference, photos, out, *arguments) == 0
+        return finder[-1][0].searched
+
+    assert searched() == 3
+    assert searched("--threshold", "0.1") == 3
+    assert searched("--threshold", "0.1", "--contour") == 3
+    assert searched("--threshold", "0.1", "--contour", "--box", "0,0,20,20") == 3
+    assert searched() == 3
+    picture("photos/b.jpg", 40, 50)
+    assert searched() == 1
+    photos = photos.rename(photos.with_name("moved"))
+    assert searched() == 3
+    (out / "a_found.png").unlink()
+    (out / "b_found.json").write_text("[]")
+    assert searched() == 2
+    picture("thing.png", 30, 30)
+    assert searched() == 3
+
+
+def test_nothing_found_is_ranked_and_no_picture_is_drawn(
+    finder, picture, photos, tmp_path, monkeypatch
+):
+    def find_nothing(self, queries, vectors):
+        (image,) = queries
+        return [
+            Detections(
+                rois=np.zeros((0, 4), np.int32),
+                class_ids=np.zeros(0, np.int32),
+                scores=np.zeros(0, np.float32),
+                masks=np.zeros((*image.shape[:2], 0), bool),
+            )
+        ]
+
+    reference, out = picture("thing.png"), tmp_path / "out"
+    assert search(reference, photos, out) == 0
+    monkeypatch.setattr(Finder, "detect_encoded", find_nothing)
+    assert search(reference, photos, out, "--contour") == 0
+    assert not (out / "best.png").exists()
+    with open(out / "ranking.csv", newline="") as file:
+        assert [(row["found"], row["best_score"]) for row in csv.DictReader(file)] == [
+            ("0", "")
+        ] * 3
+
+
+def test_results_do_not_go_where_photos_are(finder, picture, photos, capsys):
+    text = refused(
+        capsys,
+        *("detect", "--reference", picture("thing.png"), "--image", photos),
+        *("--weights", "w", "--out", photos.parent / "photos"),
+    )
+    assert "Name another folder" in text
+    assert len(list(photos.iterdir())) == 3
+
+
+@pytest.mark.parametrize(("arguments", "filled"), [((), True), (("--contour",), False)])
+def test_contours_alone_if_asked_for(finder, picture, tmp_path, monkeypatch, arguments, filled):
+    seen = []
+
+    def draw(*_, path, filled):
+        seen.append(filled)
+        path.touch()
+
+    monkeypatch.setattr("siamese_mrcnn.photo_search.draw_result", draw)
+    path = picture("a.jpg")
+    common_arguments = ("--reference", path, "--image", path, "--weights", "w.h5")
+    assert call("detect", *common_arguments, "--out", tmp_path / "out", *arguments) == 0
+    assert seen == [filled]
+
+
+def test_detect_cuts_references(finder, picture, tmp_path):
+    reference = picture("thing.png")
+    boxes = ("--box", "10,20,26,52", "--box", "0,0,40,60")
+    twice = ("--reference", reference, "--reference", reference)
+    arguments = ("--image", reference, "--weights", "w", "--out", tmp_path / "out")
+    assert call("detect", *twice, *boxes, *arguments) == 0
+    ((first, second),) = finder[0][0].references
+    crop = cv2.imread(str(reference))[10:26, 20:52, ::-1]
+    assert first.shape == second.shape == (96, 96, 3)
+    assert np.abs(first[28:68, 10:86].mean() - crop.mean()) < 20
+    (one,) = detect.read_references([reference], [(10, 20, 26, 52)])
+    np.testing.assert_array_equal(one, crop)
+
+
+def test_one_broken_picture_does_not_stop_the_others(finder, picture, tmp_path, capsys):
+    folder = picture("queries/a.jpg").parent
+    (folder / "broken.jpg").write_bytes(b"no picture")
+    out = tmp_path / "out"
+    text = refused(
+        capsys,
+        *("detect", "--reference", folder / "a.jpg", "--image", folder),
+        *("--weights", "w", "--out", out),
+    )
+    assert "broken.jpg" in text and "1 of 2 failed" in text
+    assert (out / "a_found.json").is_file()
+
+
+def test_same_names_do_not_overwrite(tmp_path):
+    paths = [tmp_path / name for name in ("x/a.jpg", "y/a.jpg", "y/a.png")]
+    names = [path.name for path in detect.output_names(paths, tmp_path)]
+    assert names == ["a_found", "a_2_found", "a_3_found"]
+
+
+def test_detect_names_what_is_wrong(finder, picture, tmp_path, capsys):
+    reference = picture("thing.png")
+    rest = ("--image", reference, "--weights", "w", "--out", tmp_path / "out")
+    assert "There is no picture" in refused(
+        capsys, "detect", "--reference", reference, "--image", "no.jpg", "--weights", "w"
+    )
+    assert "no.png" in refused(capsys, "detect", "--reference", "no.png", *rest)
+    (tmp_path / "empty").mkdir()
+    assert "holds no pictures" in refused(
+        capsys,
+        *("detect", "--reference", reference, "--image", tmp_path / "empty", "--weights", "w"),
+    )
+    assert "of 40 x 60 pixels" in refused(
+        capsys, "detect", "--reference", reference, "--box", "0,0,41,9", *rest
+    )
+    assert "2 references need as many --box" in refused(
+        capsys, "detect", *["--reference", reference] * 2, "--box", "0,0,9,9", *rest
+    )
+
+
+def test_weights_of_the_latest_run(picture, tmp_path, capsys, monkeypatch):
+    class Model(Finder):
+        def __init__(self, mode, model_dir, config):
+            super().__init__(config)
+            self.model_dir = model_dir
+
+        def load_latest_checkpoint(self):
+            raise FileNotFoundError(f"No checkpoint below {self.model_dir}.")
+
+    monkeypatch.setattr("siamese_mrcnn.model.SiameseMaskRCNN", Model)
+    reference = picture("thing.png")
+    arguments = ("--image", reference, "--weights", "last", "--logs", "runs")
+    text = refused(capsys, "detect", "--reference", reference, *arguments)
+    assert text == "No checkpoint below runs.\n"

@@ -1,0 +1,212 @@
+"""`siamese-mrcnn train`: which stages, from which weights, and what is watched."""
+
+import re
+
+import keras
+import numpy as np
+import pytest
+
+from command_line import call, refused
+from mrcnn.modeling.initializers import DrawnKernel
+from mrcnn.training.learning_rates import LearningRate, as_setting
+from mrcnn.weights.hdf5 import WeightsError, named_variables
+from own_folders import plan, write_via
+from siamese_mrcnn import cli
+from siamese_mrcnn.commands import train
+from siamese_mrcnn.own_data.load import open_data
+from siamese_mrcnn.training import one_shot_ap, schedules
+from siamese_mrcnn.training.starting_weights import start_from
+from tiny import tiny_siamese_model
+
+
+def stages(*arguments, before=None):
+    arguments = cli._parser().parse_args(["train", "--data", "d", *arguments])
+    train.refuse_mixed_stages(arguments)
+    chosen = train.choose_stages(arguments, before or {})
+    return [(stage.epochs, stage.layers, stage.learning_rate) for stage in chosen]
+
+
+def test_stages():
+    assert stages() == [(1, "heads", 0.02), (120, "all", 0.02), (160, "all", 0.002)]
+    assert stages("--config", "large")[-1] == (160, "all", 0.002)
+    assert stages("--config", "large", "--split", "all")[-1] == (320, "all", 0.002)
+    assert stages("--schedule", "all-classes")[1] == (240, "all", 0.02)
+    assert stages("--config", "glyphs") == [
+        (1, "heads", 1e-3),
+        (10, "all", 5e-4),
+        (13, "all", 1e-4),
+        (14, "all", 3e-5),
+    ]
+    assert stages("--epochs", "3") == [(3, "all", 0.02)]
+    assert stages("--epochs", "3", "--weights", "none") == [(3, "all", 0.002)]
+    single = ("--epochs", "3", "--layers", "4+", "--learning-rate", "0.1")
+    assert stages(*single) == [(3, "4+", 0.1)]
+    with pytest.raises(ValueError, match="--layers cannot be combined with a schedule"):
+        stages("--layers", "heads")
+    with pytest.raises(ValueError, match="--epochs cannot be combined"):
+        stages("--epochs", "3", "--schedule", "splits")
+
+
+def test_a_resumed_stage_goes_on_as_it_was():
+    before = {"layers": "heads", "learning_rate": 0.004}
+    assert stages("--epochs", "3", before=before) == [(3, "heads", 0.004)]
+    assert stages("--epochs", "3", "--layers", "all", before=before) == [(3, "all", 0.004)]
+
+
+def test_rates_that_change_within_a_stage():
+    changing = ("--warm-up", "500", "--drop-at", "120000", "160000")
+    rate = LearningRate(0.1, warm_up_steps=500, drop_steps=(120000, 160000))
+    assert stages("--epochs", "3", "--learning-rate", "0.1", *changing) == [(3, "all", rate)]
+    constant = rate._replace(base=0.02, warm_up="constant")
+    assert stages("--epochs", "3", *changing, "--warm-up-kind", "constant")[0][2] == constant
+    with pytest.raises(ValueError, match="--warm-up and --drop-at cannot be combined"):
+        stages(*changing)
+    before = {"layers": "heads", "learning_rate": as_setting(rate)}
+    assert stages("--epochs", "3", before=before) == [(3, "heads", rate)]
+    assert stages("--epochs", "3", "--drop-at", "9", before=before)[0][2].drop_steps == (9,)
+    with pytest.raises(ValueError, match="such numbers in order"):
+        stages("--epochs", "3", "--drop-at", "9", "3")
+
+
+def test_watching(shapes_folder, monkeypatch, capsys):
+    trained, made = [], []
+
+    class Model:
+        epoch, checkpoint = 0, None
+
+        def __init__(self, mode, model_dir, config):
+            self.config = config
+
+        def load_weights(self, path, exclude, may_be_missing):
+            return "loaded"
+
+    class Noting(one_shot_ap.OneShotAP):
+        def __init__(self, model, dataset, classes, **arguments):
+            made.append((model.config.NAME, len(dataset.image_ids), list(classes), arguments))
+            super().__init__(model, dataset, classes, **arguments)
+
+    monkeypatch.setattr("siamese_mrcnn.model.SiameseMaskRCNN", Model)
+    monkeypatch.setattr(one_shot_ap, "OneShotAP", Noting)
+    monkeypatch.setattr(
+        "siamese_mrcnn.data.coco.training_and_validation", lambda ids: (ids[:10], ids[10:])
+    )
+    monkeypatch.setattr(
+        "siamese_mrcnn.training.schedules.run_schedule",
+        lambda *_, custom_callbacks, **__: trained.append(custom_callbacks),
+    )
+    arguments = ("--data", shapes_folder, "--config", "shapes", "--weights", "w.h5")
+    assert call("train", *arguments) == 0
+    assert trained == [[]] and not made
+    assert call("train", *arguments, "--watch", 5, "--workers", 1) == 0
+    assert call("train", *arguments, "--split", "all", "--watch", 2, "--watch-images", 1) == 0
+    usual = {"every": 5, "limit": schedules.WATCHED_IMAGES, "workers": 1}
+    few = {"every": 2, "limit": 1, "workers": 2}
+    assert made == [("shapes", 20, [1, 5, 9], usual), ("shapes", 20, list(range(1, 13)), few)]
+    assert [type(each) for each in trained[1] + trained[2]] == [Noting, Noting]
+    capsys.readouterr()
+    text = refused(capsys, "train", *arguments, "--watch-images", 9)
+    assert "Give --watch N as well" in text
+    assert len(trained) == 3
+
+
+@pytest.mark.parametrize("command", ["train", "pretrain"])
+def test_a_seed_repeats_the_weights_to_start_with(command, shapes_folder, tmp_path, monkeypatch):
+    drawn = []
+
+    class Model:
+        epoch, checkpoint = 0, None
+
+        def __init__(self, mode, model_dir, config):
+            drawn.append(keras.ops.convert_to_numpy(DrawnKernel()((3, 4))).tolist())
+
+        def save_weights(self, path):
+            """Nothing was trained."""
+
+    monkeypatch.setattr("siamese_mrcnn.model.SiameseMaskRCNN", Model)
+    monkeypatch.setattr("siamese_mrcnn.training.schedules.run_schedule", lambda *_, **__: None)
+    monkeypatch.setattr(
+        "siamese_mrcnn.training.category_pretraining.pretrain", lambda *_, **__: None
+    )
+    monkeypatch.setattr("siamese_mrcnn.training.starting_weights.start_from", lambda *_: None)
+    out = ("--out", tmp_path / "w.weights.h5") if command == "pretrain" else ()
+    for seed in ((), ("--seed", 0), ("--seed", 1), ("--seed", 1)):
+        assert call(command, "--data", shapes_folder, "--config", "shapes", *out, *seed) == 0
+    assert drawn[0] == drawn[1] != drawn[2] == drawn[3]
+
+
+def test_a_split_of_ones_own_in_data_of_ones_own(tmp_path, caplog):
+    scenes = plan(11)  # image 10, the last one, shows a sea lily
+    path = write_via(tmp_path, scenes)
+    training, validation = open_data(path, ("rose",), attribute="kind")
+    assert (training.active_classes, validation.active_classes) == ((2, 3), (2, 3))
+    assert (training.num_images, validation.num_images) == (10, 1) and not caplog.text
+    training, validation = open_data(path, ("sea lily",))
+    assert training.active_classes == (1, 3) and validation is None
+    assert "without validation: the 1 images kept for it show none" in caplog.text
+    with pytest.raises(ValueError, match=r"no class 'rosa'\. Did you mean 'rose'"):
+        open_data(path, ("rosa",))
+
+
+def test_nothing_is_watched_without_validation_images(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("siamese_mrcnn.model.SiameseMaskRCNN", lambda *_: None)
+    data = ("--data", write_via(tmp_path, plan(11)), "--novel", "sea lily")
+    text = refused(capsys, "train", *data, "--config", "shapes", "--watch", 1)
+    assert "--watch measures on validation images, but there are none" in text
+
+
+def test_what_training_starts_from(capsys):
+    class Model:
+        def load_latest_checkpoint(self):
+            return "the latest"
+
+        def load_imagenet_weights(self, pretraining):
+            return f"ImageNet: {pretraining}"
+
+        def load_weights(self, path, exclude, may_be_missing):
+            assert exclude is None
+            assert re.fullmatch(may_be_missing, "fpn_p2")
+            assert not re.fullmatch(may_be_missing, "res2a_branch2a")
+            return f"file: {path}"
+
+    for weights, split, start in (
+        ("imagenet", "1", "ImageNet: imagenet-687"),
+        ("imagenet", "all", "ImageNet: imagenet-1k"),
+        ("imagenet-771", "2", "ImageNet: imagenet-771"),
+        ("last", "1", "the latest"),
+        ("imagenet_687.h5", "all", "file: imagenet_687.h5"),
+    ):
+        start_from(Model(), weights, split, training=None)
+        assert capsys.readouterr().out == f"{start}\n"
+
+
+def test_layers_of_another_shape_are_left_out(shapes_folder, tmp_path, capsys):
+    file = tmp_path / "start.weights.h5"
+    given = tiny_siamese_model("training", tmp_path)
+    given.save_weights(file)
+    model = tiny_siamese_model("training", tmp_path, COMPARISON="none")
+    training, _ = open_data(shapes_folder, "1")
+    with pytest.raises(WeightsError, match="wrong shape  fpn_distance_P2/kernel"):
+        start_from(model, str(file), "1", training)
+    start_from(model, str(file), "1", training, ["fpn_distance.*", "mrcnn.*"])
+    assert "0 missing, 0 unexpected, 0 of wrong shape" in capsys.readouterr().out
+    before, after = named_variables(given.keras_model), named_variables(model.keras_model)
+    for name in ("conv1/kernel", "bn_conv1/moving_mean", "rpn_class_raw/kernel"):
+        np.testing.assert_array_equal(before[name], after[name])
+    # The others begin as a random start does: statistics measured, outputs near zero.
+    assert np.abs(after["mrcnn_class_bn1/moving_mean"]).max() > 0.01
+    kernels = (np.std(each["mrcnn_class_logits/kernel"]) for each in (before, after))
+    assert next(kernels) > 5 * next(kernels)
+
+
+def test_layers_are_left_out_of_a_file_only(capsys):
+    for weights in ("last", "none", "imagenet", "imagenet-771"):
+        arguments = ("--data", "d", "--weights", weights, "--exclude", "mrcnn.*")
+        assert f"names, but that is {weights}. Name a file" in refused(capsys, "train", *arguments)
+
+
+def test_imagenet_weights_are_missing_with_a_sentence(shapes_folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # no checkpoints are here
+    text = refused(capsys, "train", "--data", shapes_folder, "--config", "shapes", "--split", "1")
+    assert "no weights checkpoints/imagenet_687.h5" in text
+    assert f"put it into {tmp_path / 'checkpoints'}" in text
+    assert not list(tmp_path.iterdir())
