@@ -49,7 +49,7 @@ def _detect(folder):
 
 
 def _train_step(folder):
-    from mrcnn.training.fit import compile_stage
+    from mrcnn.training.fit import compile_phase
     from mrcnn.training.training_model import TrainableModel
     from siamese_mrcnn.config import SmallConfig
     from siamese_mrcnn.data.coco import CocoDataset
@@ -61,7 +61,7 @@ def _train_step(folder):
 
     config = Config()
     model = TrainableModel(SiameseNetwork(config), config.IMAGE_SHAPE)
-    compile_stage(model, config, 1e-6, "all")
+    compile_phase(model, config, 1e-6, "all")
     batches = SiameseBatches(CocoDataset.from_folder(folder, "train"), config, 1, workers=0)
     x, y = batches[0]
     return lambda: model.train_on_batch(x, y)

@@ -12,7 +12,7 @@ from siamese_mrcnn.config import GlyphConfig
 from siamese_mrcnn.data.coco import CocoDataset
 from siamese_mrcnn.data.splits import split_classes
 from siamese_mrcnn.evaluation.benchmark import Row
-from siamese_mrcnn.figures.judged_queries import choose_queries, load_answers
+from siamese_mrcnn.figures.judged_queries import choose_queries, load_judged_queries
 from siamese_mrcnn.figures.query_grids import query_grid
 from siamese_mrcnn.model import SiameseMaskRCNN
 from siamese_mrcnn.synthetic.glyphs import make_glyphs
@@ -60,17 +60,17 @@ def draw_sheets(model, testing, benchmark, folder, filled=True):
 
     Args:
         model, testing: what searched, and the data set that was searched.
-        benchmark: folder of `one_shot_benchmark.run_benchmark`.
+        benchmark: folder of `benchmark.run_benchmark`.
         folder: where to write.
         filled: False draws the outlines of masks alone.
 
     Returns:
         paths of the pictures.
     """
-    answers = load_answers(Row("novel", 1).folder(benchmark, model, SPLIT), testing)
+    queries = load_judged_queries(Row("novel", 1).folder(benchmark, model, SPLIT), testing)
     paths = []
     for how, name in (("by_class", "found"), ("best", "best"), ("worst", "worst")):
-        chosen = choose_queries(answers, how, PICTURES)
+        chosen = choose_queries(queries, how, PICTURES)
         query_grid(chosen, COLUMNS, path=Path(folder) / name, filled=filled)
         paths.append(Path(folder) / f"{name}.png")
     return paths

@@ -21,7 +21,7 @@ from mrcnn.modeling.conv_norm import is_folded
 from mrcnn.modeling.mask_rcnn import MaskRCNNNetwork
 from mrcnn.modeling.mask_rcnn_c4 import C4Network
 from mrcnn.training.distribution import devices_scope
-from mrcnn.training.fit import run_stage
+from mrcnn.training.fit import run_phase
 from mrcnn.training.learning_rates import as_setting
 from mrcnn.weights import checkpoints
 from mrcnn.weights.layout import mask_rcnn_groups
@@ -106,7 +106,7 @@ class MaskRCNN(WeightsMethods, MatterportMethods):
         workers=1,
         train_bn=None,
     ):
-        """Train up to an epoch; call it again with a higher one for the next stage.
+        """Train up to an epoch; call it again with a higher one for the next phase.
 
         Each epoch has STEPS_PER_EPOCH batches and leaves a checkpoint in `log_dir`, and one every
         SNAPSHOT_STEPS within it. After `load_latest_checkpoint`, training goes on from there,
@@ -114,7 +114,7 @@ class MaskRCNN(WeightsMethods, MatterportMethods):
 
         Args:
             train_dataset, val_dataset: prepared `Dataset`; val_dataset may be None.
-            learning_rate: of this stage: a number or a
+            learning_rate: of this phase: a number or a
                 `mrcnn.training.learning_rates.LearningRate`.
             epochs: number of the last epoch, counted from the very beginning.
             layers: "heads", "3+", "4+", "5+", "all", or a regular expression of layer names.
@@ -122,7 +122,7 @@ class MaskRCNN(WeightsMethods, MatterportMethods):
             custom_callbacks: more Keras callbacks.
             no_augmentation_sources: names of sources whose images are not augmented.
             workers: threads that prepare batches.
-            train_bn: whether this stage updates the statistics of batch normalisations; TRAIN_BN
+            train_bn: whether this phase updates the statistics of batch normalisations; TRAIN_BN
                 if None.
 
         Returns:
@@ -142,7 +142,7 @@ class MaskRCNN(WeightsMethods, MatterportMethods):
             loader = PlainSources(loader, no_augmentation_sources)
         train_bn = config.TRAIN_BN if train_bn is None else train_bn
         with self._scope():
-            history = run_stage(
+            history = run_phase(
                 self.keras_model,
                 config,
                 self._batches(train_dataset, augmentation, workers, loader),

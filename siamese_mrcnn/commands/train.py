@@ -1,4 +1,4 @@
-"""Train on COCO or data of your own, by the paper's schedule or in a single stage.
+"""Train on COCO or data of your own, by the paper's schedule or in a single phase.
 
 Checkpoints, history.csv and TensorBoard's files go to a folder below --logs. `--weights last`
 goes on with the latest run, exactly where it stopped.
@@ -7,7 +7,7 @@ goes on with the latest run, exactly where it stopped.
 import logging
 
 from siamese_mrcnn.commands import common
-from siamese_mrcnn.training.schedules import SCHEDULES, WATCHED_IMAGES, Stage
+from siamese_mrcnn.training.schedules import SCHEDULES, WATCHED_IMAGES, Phase
 
 logger = logging.getLogger(__name__)
 
@@ -34,12 +34,12 @@ def add_arguments(parser):
     )
     parser.add_argument("--logs", default="logs", metavar="FOLDER", help="where runs are saved")
     parser.add_argument(
-        "--epochs", type=common.positive, metavar="N", help="one stage up to this epoch"
+        "--epochs", type=common.positive, metavar="N", help="one phase up to this epoch"
     )
     parser.add_argument(
         "--schedule",
         choices=tuple(SCHEDULES),
-        help="stages of training (default, unless --epochs is given: glyphs with --config glyphs, "
+        help="phases of training (default, unless --epochs is given: glyphs with --config glyphs, "
         "all-classes for the large model of all classes, else splits)",
     )
     parser.add_argument(
@@ -49,7 +49,7 @@ def add_arguments(parser):
         "--learning-rate",
         type=common.above_zero,
         metavar="RATE",
-        help=f"of a single stage (default: that of the run to go on with, else {RATE}; "
+        help=f"of a single phase (default: that of the run to go on with, else {RATE}; "
         f"{RATE_FROM_RANDOM} from random weights)",
     )
     add_rate_arguments(parser)
@@ -69,7 +69,7 @@ def add_rate_arguments(parser):
         "--warm-up",
         type=common.natural,
         metavar="STEPS",
-        help="of a single stage: steps, counted from the very beginning, in which the rate is "
+        help="of a single phase: steps, counted from the very beginning, in which the rate is "
         "less, from a third of it on",
     )
     parser.add_argument(
@@ -82,7 +82,7 @@ def add_rate_arguments(parser):
         type=common.positive,
         nargs="+",
         metavar="STEP",
-        help="of a single stage: from each of these steps on, a tenth of the rate before",
+        help="of a single phase: from each of these steps on, a tenth of the rate before",
     )
 
 
@@ -103,13 +103,13 @@ def add_watch_arguments(parser):
 
 
 def run(arguments):
-    refuse_mixed_stages(arguments)
+    refuse_mixed_phases(arguments)
     refuse_unwatched_images(arguments)
     common.load_backend(arguments)
     refuse_nothing_to_exclude(arguments)
     import keras
 
-    from mrcnn.weights.checkpoints import saved_stage
+    from mrcnn.weights.checkpoints import saved_phase
     from siamese_mrcnn.config import make_config
     from siamese_mrcnn.model import SiameseMaskRCNN
     from siamese_mrcnn.own_data.load import open_data
@@ -135,7 +135,7 @@ def run(arguments):
     start_from(model, arguments.weights, arguments.split, training, arguments.exclude)
     run_schedule(
         model,
-        choose_stages(arguments, saved_stage(model.checkpoint)),
+        choose_phases(arguments, saved_phase(model.checkpoint)),
         training,
         validation if config.VALIDATION_STEPS else None,
         workers=arguments.workers,
@@ -173,23 +173,23 @@ def watch(arguments, model, validation):
     ]
 
 
-def choose_stages(arguments, before):
-    """The stages to train: the paper's, or a single one.
+def choose_phases(arguments, before):
+    """The phases to train: the paper's, or a single one.
 
     Args:
         arguments: of the command line.
-        before: stage that the starting weights were saved in, {"layers", "learning_rate"}; {} if
+        before: phase that the starting weights were saved in, {"layers", "learning_rate"}; {} if
             there was none. What the arguments leave open goes on as it was.
     """
     if arguments.epochs is None:
         return SCHEDULES[arguments.schedule or usual_schedule(arguments)]
     usual_rate = RATE_FROM_RANDOM if arguments.weights == "none" else RATE
     layers = arguments.layers or before.get("layers", "all")
-    return [Stage(arguments.epochs, layers, choose_rate(arguments, before, usual_rate))]
+    return [Phase(arguments.epochs, layers, choose_rate(arguments, before, usual_rate))]
 
 
 def choose_rate(arguments, before, usual_rate):
-    """The learning rate of a single stage: a number, or a `LearningRate` where it changes."""
+    """The learning rate of a single phase: a number, or a `LearningRate` where it changes."""
     from mrcnn.training.learning_rates import learning_rate
 
     given = {
@@ -210,8 +210,8 @@ def usual_schedule(arguments):
     return "all-classes" if (arguments.config, arguments.split) == ("large", "all") else "splits"
 
 
-def refuse_mixed_stages(arguments):
-    """Refuse what describes a single stage together with a schedule of several.
+def refuse_mixed_phases(arguments):
+    """Refuse what describes a single phase together with a schedule of several.
 
     Raises:
         ValueError: names the arguments.
@@ -228,7 +228,7 @@ def refuse_mixed_stages(arguments):
     if given and (arguments.schedule or arguments.epochs is None):
         raise ValueError(
             f"{' and '.join(given)} cannot be combined with a schedule, which sets epochs, layers "
-            "and learning rates itself. Give --epochs without --schedule for a single stage."
+            "and learning rates itself. Give --epochs without --schedule for a single phase."
         )
 
 

@@ -32,7 +32,7 @@ class Reference:
     box: tuple[int, int, int, int]  # (y1, x1, y2, x2) in the prepared image it was cut from
 
 
-def draw_reference(dataset, class_id, config, rng, exclude_image=None, broken=None):
+def sample_reference(dataset, class_id, config, rng, exclude_image=None, broken=None):
     """Draw one reference: an image that shows the class, then one of its instances, both evenly.
 
     The image is prepared as a query is, the instance is cut out by the box of its prepared mask,
@@ -66,7 +66,7 @@ def draw_reference(dataset, class_id, config, rng, exclude_image=None, broken=No
         if image_id == exclude_image:
             continue
         try:
-            return _draw_from_image(dataset, image_id, class_id, config, rng)
+            return _sample_from_image(dataset, image_id, class_id, config, rng)
         except NoReferenceError as error:
             failure = error
         except BROKEN as error:
@@ -78,15 +78,16 @@ def draw_reference(dataset, class_id, config, rng, exclude_image=None, broken=No
     )
 
 
-def draw_references(dataset, class_id, config, rng, shots=None, exclude_image=None, broken=None):
-    """Draw K references independently of each other: a list; see `draw_reference`.
+def sample_references(dataset, class_id, config, rng, shots=None, exclude_image=None, broken=None):
+    """Draw K references independently of each other: a list; see `sample_reference`.
 
     Args:
         shots: K; the configuration's NUM_TARGETS if None.
     """
     shots = config.NUM_TARGETS if shots is None else shots
     return [
-        draw_reference(dataset, class_id, config, rng, exclude_image, broken) for _ in range(shots)
+        sample_reference(dataset, class_id, config, rng, exclude_image, broken)
+        for _ in range(shots)
     ]
 
 
@@ -132,7 +133,7 @@ def prepare_reference(crop, config):
     return prepare_image(crop, geometry)
 
 
-def _draw_from_image(dataset, image_id, class_id, config, rng):
+def _sample_from_image(dataset, image_id, class_id, config, rng):
     """Draw an instance, and among the rest again if it vanishes: even among those that survive."""
     geometry = None
     for annotation_id in rng.permutation(dataset.instances_of(image_id, class_id)).tolist():

@@ -7,7 +7,7 @@ subtracted.
 import numpy as np
 
 from mrcnn.data.training_batches import Batches, BrokenSample, SkipSample, prepare_sample
-from siamese_mrcnn.data.references import draw_references
+from siamese_mrcnn.data.references import sample_references
 
 THING = 1  # class id of whatever the references show
 
@@ -38,8 +38,10 @@ def load_sample(dataset, image_id, config, rng, augmentation=None):
     if not present:
         raise SkipSample
     image, broken = dataset.load_image(image_id), []
-    sample, class_id = _draw_category(dataset, image_id, image, present, config, rng, augmentation)
-    references = draw_references(dataset, class_id, config, rng, broken=broken)
+    sample, class_id = _sample_category(
+        dataset, image_id, image, present, config, rng, augmentation
+    )
+    references = sample_references(dataset, class_id, config, rng, broken=broken)
     sample["references"] = np.stack([reference.picture for reference in references])
     sample["replaced"] = len(broken)
     return sample
@@ -58,7 +60,7 @@ class SiameseBatches(Batches):
         super().__init__(dataset, config, steps, sample_loader=load_sample, **keywords)
 
 
-def _draw_category(dataset, image_id, image, present, config, rng, augmentation):
+def _sample_category(dataset, image_id, image, present, config, rng, augmentation):
     """A sample of one category, drawn evenly among those that survive scaling, and which it is."""
     everything_active = np.ones(config.NUM_CLASSES)
     for class_id in rng.permutation(present).tolist():

@@ -27,7 +27,7 @@ class Row:
         return f"{self.classes}, {self.shots}-shot" + (", at random" if self.random_boxes else "")
 
     def folder(self, parent, model, split, profile="clean"):
-        """Where its evaluation lies, named so that `labelled_reports` reads it."""
+        """Where its evaluation lies, named so that `saved_reports` reads it."""
         name = run_name(
             model.config.NAME, split, self.classes, self.shots, profile, self.random_boxes
         )

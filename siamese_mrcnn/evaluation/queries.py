@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from siamese_mrcnn.data.references import draw_references, load_reference
+from siamese_mrcnn.data.references import load_reference, sample_references
 from siamese_mrcnn.evaluation.coco_metrics import source_ids
 
 UNREADABLE = "the image could not be read"
@@ -106,7 +106,7 @@ class QueryLoader:
         return dataclasses.replace(query, references=tuple(references))
 
     def _draw(self, query):
-        return draw_references(
+        return sample_references(
             self.dataset,
             query.class_id,
             self.config,

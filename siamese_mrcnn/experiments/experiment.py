@@ -34,7 +34,7 @@ class ExperimentError(ValueError):
 
 
 @dataclass(frozen=True)
-class Setting:
+class Experiment:
     """Everything that a notebook needs to know of an experiment.
 
     Attributes:
@@ -43,7 +43,7 @@ class Setting:
         is_plain: whether the model is a Mask R-CNN that takes no references.
         is_trial: whether this is the short version of the real thing.
         config: `Config` of the training model.
-        schedule: stages, see `siamese_mrcnn.training.schedules`.
+        schedule: phases, see `siamese_mrcnn.training.schedules`.
         runs: how often to evaluate.
         limit: how many of the test images to evaluate on; None for all.
         trained: names of the trainings whose weights serve, the first that is there.

@@ -12,7 +12,7 @@ from pathlib import Path
 from siamese_mrcnn.config import make_config
 from siamese_mrcnn.evaluation.plain_mask_rcnn import plain_config
 from siamese_mrcnn.experiments import trial
-from siamese_mrcnn.experiments.experiment import ExperimentError, Setting
+from siamese_mrcnn.experiments.experiment import Experiment, ExperimentError
 from siamese_mrcnn.synthetic.shape_outlines import OUTLINES
 from siamese_mrcnn.training.schedules import SCHEDULES
 
@@ -29,7 +29,7 @@ COCO_CLASSES = 80
 
 
 def setting(experiment="one-shot", split="all", root=".", size="large", gpus=None):
-    """Everything that a notebook needs to know of an experiment, as a `Setting`.
+    """Everything that a notebook needs to know of an experiment, as a `Experiment`.
 
     Args:
         experiment: "one-shot", "five-shot" (five references a query in training) or "plain"
@@ -49,7 +49,7 @@ def setting(experiment="one-shot", split="all", root=".", size="large", gpus=Non
     config = _config(experiment, split, size, gpus or GPUS[size], is_trial)
     # To save time, a trial evaluates any split with the weights of another one.
     other = [_name(experiment, each, size, is_trial) for each in SPLITS] if is_trial else []
-    return Setting(
+    return Experiment(
         label=_label(experiment, size),
         split=split,
         is_plain=experiment == "plain",

@@ -6,7 +6,7 @@ numbers mean nothing.
 
 import os
 
-from siamese_mrcnn.training.schedules import Stage
+from siamese_mrcnn.training.schedules import Phase
 
 SWITCH = "SIAMESE_MRCNN_TRIAL"
 FOLDER = "demo_output/trial"  # everything that a trial writes, below the repository
@@ -31,8 +31,8 @@ SETTINGS = {
     "RPN_TRAIN_ANCHORS_PER_IMAGE": 16,
     "DETECTION_MAX_INSTANCES": 4,
 }
-# One stage, since each is compiled anew; from random weights the paper's rate is too high.
-SCHEDULE = (Stage(1, "all", 0.002),)
+# One phase, since each is compiled anew; from random weights the paper's rate is too high.
+SCHEDULE = (Phase(1, "all", 0.002),)
 WATCHED = {"every": 1, "limit": None}
 RUNS = 2
 LIMIT = 6  # test images

@@ -1,4 +1,4 @@
-"""What an evaluation answered to each of its queries, and which of it was right.
+"""What an evaluation found for each of its queries, and which of it was right.
 
 Read from the folder that `evaluate(..., output=folder)` wrote: references.json tells the queries,
 results_run0.json and so on what was found.
@@ -23,7 +23,7 @@ LEAST_IOU = 0.5
 WAYS = ("first", "by_class", "best", "worst", "random")
 
 
-class AnswersError(ValueError):
+class JudgedQueriesError(ValueError):
     """Results that cannot be read, belong to another data set, or cannot be judged as asked."""
 
 
@@ -54,7 +54,7 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class AnsweredQuery:
+class JudgedQuery:
     """One query of an evaluation: the image searched, for which class, by what, with what result.
 
     image_id and class_id are the data set's own; references are (image id, annotation id).
@@ -90,7 +90,7 @@ class AnsweredQuery:
             min_score: results below are left out.
 
         Raises:
-            AnswersError: there is no such kind, or the results have no masks.
+            JudgedQueriesError: there is no such kind, or the results have no masks.
         """
         results = [result for result in self.results if result["score"] >= min_score]
         self._check_kind(kind, results)
@@ -122,15 +122,15 @@ class AnsweredQuery:
 
     def _check_kind(self, kind, results):
         if kind not in IOU_TYPES:
-            raise AnswersError(f'Results are judged by "segm" or "bbox", not by {kind!r}.')
+            raise JudgedQueriesError(f'Results are judged by "segm" or "bbox", not by {kind!r}.')
         if any(_field(kind) not in result for result in results):
-            raise AnswersError(
+            raise JudgedQueriesError(
                 "These results have boxes and no masks, so they can only be judged by boxes. Give "
                 'kind="bbox".'
             )
 
 
-def load_answers(folder, dataset, run=0):
+def load_judged_queries(folder, dataset, run=0):
     """Read all queries of one run of an evaluation; those that failed are left out.
 
     Args:
@@ -139,23 +139,23 @@ def load_answers(folder, dataset, run=0):
         run: number of the run, from 0.
 
     Returns:
-        list of `AnsweredQuery`, in the order of the images' ids.
+        list of `JudgedQuery`, in the order of the images' ids.
 
     Raises:
         OSError: a file is missing or cannot be read.
-        AnswersError: the files are damaged, or of another data set.
+        JudgedQueriesError: the files are damaged, or of another data set.
     """
     folder = Path(folder)
     record, entries = read_record(folder / "references.json")
     if not 0 <= run < record["runs"]:
-        raise AnswersError(f"{folder} has the runs 0 to {record['runs'] - 1}, but not {run}.")
+        raise JudgedQueriesError(f"{folder} has the runs 0 to {record['runs'] - 1}, but not {run}.")
     results = _read_results(folder / f"results_run{run}.json")
     image_of = {source: i for i, source in enumerate(source_ids(dataset.image_info, "image"))}
     categories = source_ids(dataset.class_info[1:], "class")
     class_of = {category: number + 1 for number, category in enumerate(categories)}
     try:
         return [
-            AnsweredQuery(
+            JudgedQuery(
                 dataset=dataset,
                 run=run,
                 image_id=image_of[image],
@@ -170,43 +170,43 @@ def load_answers(folder, dataset, run=0):
             if its_run == run and "failure" not in entry
         ]
     except KeyError as error:
-        raise AnswersError(
+        raise JudgedQueriesError(
             f"{folder} was evaluated on another data set: this one has no image or class of the "
             f"id {error}. Open the data set that the evaluation used."
         ) from error
 
 
 def choose_queries(
-    answers, how="first", count=12, classes=None, kind="segm", seed=0, distinct_images=True
+    queries, how="first", count=12, classes=None, kind="segm", seed=0, distinct_images=True
 ):
     """Choose queries to show.
 
     Args:
-        answers: list of `AnsweredQuery`.
+        queries: list of `JudgedQuery`.
         how: "first"; "by_class", the classes in turn; "best" or "worst", by the highest score of
             a true positive, and among equals by that of a false positive; "random".
         count: how many at most.
         classes: names or ids of the classes to choose from; None takes all.
-        kind: what "best" and "worst" are judged by, see `AnsweredQuery.judge`.
+        kind: what "best" and "worst" are judged by, see `JudgedQuery.judge`.
         seed: of "random".
         distinct_images: show no image twice.
 
     Raises:
-        AnswersError: there is no such way to choose, or nothing to choose from.
+        JudgedQueriesError: there is no such way to choose, or nothing to choose from.
     """
     if how not in WAYS:
-        raise AnswersError(f"Queries are chosen by one of {', '.join(WAYS)}, not by {how!r}.")
-    answers = [each for each in answers if _is_of(each, classes)]
-    if not answers or count < 1:
-        raise AnswersError(
-            f"There is nothing to choose from: {len(answers)} queries ask for the given classes, "
+        raise JudgedQueriesError(f"Queries are chosen by one of {', '.join(WAYS)}, not by {how!r}.")
+    queries = [each for each in queries if _is_of(each, classes)]
+    if not queries or count < 1:
+        raise JudgedQueriesError(
+            f"There is nothing to choose from: {len(queries)} queries ask for the given classes, "
             f"and {count} are to be shown."
         )
-    ordered, images, chosen = _order(answers, how, kind, seed), set(), []
-    for answer in ordered:
-        if len(chosen) < count and not (distinct_images and answer.image_id in images):
-            images.add(answer.image_id)
-            chosen.append(answer)
+    ordered, images, chosen = _order(queries, how, kind, seed), set(), []
+    for query in ordered:
+        if len(chosen) < count and not (distinct_images and query.image_id in images):
+            images.add(query.image_id)
+            chosen.append(query)
     return chosen
 
 
@@ -237,27 +237,27 @@ def match(shapes, true_shapes, crowds):
     return outcomes, taken
 
 
-def _order(answers, how, kind, seed):
+def _order(queries, how, kind, seed):
     if how == "random":
-        order = np.random.default_rng(seed).permutation(len(answers))
-        return [answers[number] for number in order]
+        order = np.random.default_rng(seed).permutation(len(queries))
+        return [queries[number] for number in order]
     if how == "by_class":
         turns = defaultdict(int)  # a class's first query comes before any class's second
         keys = []
-        for answer in answers:
-            keys.append((turns[answer.class_id], answer.class_id))
-            turns[answer.class_id] += 1
-        return [answers[number] for number in sorted(range(len(keys)), key=keys.__getitem__)]
+        for query in queries:
+            keys.append((turns[query.class_id], query.class_id))
+            turns[query.class_id] += 1
+        return [queries[number] for number in sorted(range(len(keys)), key=keys.__getitem__)]
     if how in ("best", "worst"):
-        judged = [each.judge(kind) for each in track(answers, "Judging", transient=True)]
+        judged = [each.judge(kind) for each in track(queries, "Judging", transient=True)]
         keys = [(each.matched_score, -each.mistaken_score) for each in judged]
         order = sorted(range(len(keys)), key=keys.__getitem__, reverse=how == "best")
-        return [answers[number] for number in order]
-    return answers
+        return [queries[number] for number in order]
+    return queries
 
 
-def _is_of(answer, classes):
-    return classes is None or answer.name in classes or answer.class_id in classes
+def _is_of(query, classes):
+    return classes is None or query.name in classes or query.class_id in classes
 
 
 def _field(kind):
@@ -273,7 +273,7 @@ def _read_results(path):
         for result in sorted(results, key=lambda result: -result["score"]):
             found[result["image_id"], result["category_id"]].append(result)
     except (KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise AnswersError(
+        raise JudgedQueriesError(
             f"{path} holds no COCO results. Give the folder that an evaluation wrote."
         ) from error
     return found

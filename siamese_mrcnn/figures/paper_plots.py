@@ -42,7 +42,7 @@ def splits_figure(reports, metric="AP50", shots=1, profile="official", path=None
     """Bars of a metric for each split and their mean: boxes on the left, masks on the right.
 
     Args:
-        reports: list of `LabelledReport`, see `labelled_reports.load_reports`; of an empty one
+        reports: list of `LabelledReport`, see `saved_reports.load_reports`; of an empty one
             the published results remain. Black lines are random boxes, the level of chance.
         metric: one of `coco_results.METRICS`.
         shots, profile: of the evaluations to show.

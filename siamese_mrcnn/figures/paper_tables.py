@@ -82,7 +82,7 @@ def splits_table(reports, kind="bbox", metric="AP50", shots=1, profile="official
     """Seen and novel classes of each split and their mean, published and measured.
 
     Args:
-        reports: list of `LabelledReport`, see `labelled_reports.load_reports`.
+        reports: list of `LabelledReport`, see `saved_reports.load_reports`.
         kind: "bbox" or "segm".
         metric: one of `coco_results.METRICS`.
         shots, profile: of the evaluations to show.

@@ -50,7 +50,7 @@ FRAME = {"fill": False, "edgecolor": "0.6", "linewidth": 0.8, "clip_on": False}
 
 
 def query_grid(
-    answers,
+    queries,
     columns=4,
     rows=None,
     kind="segm",
@@ -64,7 +64,7 @@ def query_grid(
     """Draw one cell for each query, `columns` in a row, under the names of the classes.
 
     Args:
-        answers: list of `AnsweredQuery`, see `answered_queries.choose_queries`.
+        queries: list of `JudgedQuery`, see `judged_queries.choose_queries`.
         columns, rows: of the grid; rows None takes as many as are needed, else the first
             columns x rows queries are drawn.
         kind: "segm" or "bbox", what must overlap by an IoU of 0.5 in a true positive.
@@ -81,12 +81,12 @@ def query_grid(
     Raises:
         ValueError: there is nothing to draw.
     """
-    answers = list(answers)[: columns * rows if rows is not None else None]
-    images = [answer.image() for answer in answers]
+    queries = list(queries)[: columns * rows if rows is not None else None]
+    images = [query.image() for query in queries]
     axes = justified_axes([image.shape for image in images], columns, legend)
     drawn = set()
-    for ax, answer, image in zip(axes, answers, images, strict=True):
-        drawn |= _draw(ax, answer, image, kind, min_score, show_missed, show_masks, filled)
+    for ax, query, image in zip(axes, queries, images, strict=True):
+        drawn |= _draw(ax, query, image, kind, min_score, show_missed, show_masks, filled)
     figure = axes[0].figure
     if legend:
         _draw_legend(figure, drawn)
@@ -96,12 +96,12 @@ def query_grid(
 
 
 def draw_query(
-    answer, ax=None, kind="segm", min_score=0.5, show_missed=True, show_masks=True, path=None
+    query, ax=None, kind="segm", min_score=0.5, show_missed=True, show_masks=True, path=None
 ):
     """Draw one query as a picture of its own, or into axes. See `query_grid`."""
-    image = answer.image()
+    image = query.image()
     ax = ax if ax is not None else new_axes(image.shape)
-    _draw(ax, answer, image, kind, min_score, show_missed, show_masks)
+    _draw(ax, query, image, kind, min_score, show_missed, show_masks)
     if path is not None:
         save_figure(ax.figure, path)
     return ax.figure
@@ -149,9 +149,9 @@ def boxes_of(shapes):
     return np.stack([y, x, y + height, x + width], axis=1)
 
 
-def _draw(ax, answer, image, kind, min_score, show_missed, show_masks, filled=True):
+def _draw(ax, query, image, kind, min_score, show_missed, show_masks, filled=True):
     """Draw a cell. Returns the kinds of lines in it."""
-    judged = answer.judge(kind, min_score)
+    judged = query.judge(kind, min_score)
     missed = judged.missed if show_missed else ()
     shapes = [*judged.results, *missed]
     kinds = [*judged.outcomes, *[MISSED] * len(missed)]
@@ -164,7 +164,7 @@ def _draw(ax, answer, image, kind, min_score, show_missed, show_masks, filled=Tr
     for mask, its_kind in zip(masks, kinds, strict=True):
         if filled and mask is not None and its_kind in TINT:
             canvas = apply_mask(canvas, mask, COLORS[its_kind], TINT[its_kind])
-    show_image(ax, canvas, answer.name)
+    show_image(ax, canvas, query.name)
     ax.add_patch(Rectangle((0, 0), image.shape[1], image.shape[0], **FRAME))
     # The best on top, and what was missed below everything.
     for mask, box, its_kind in reversed(list(zip(masks, boxes, kinds, strict=True))):
@@ -172,7 +172,7 @@ def _draw(ax, answer, image, kind, min_score, show_missed, show_masks, filled=Tr
     for result, box, its_kind in reversed(list(zip(judged.results, boxes, kinds, strict=False))):
         draw_caption(ax, box, f"{result['score']:.2f}", COLORS[its_kind], image.shape)
         ax.texts[-1].set_fontsize(CAPTION_SIZE)
-    draw_inset(ax, picture_of(answer.reference_pictures()), boxes, image.shape)
+    draw_inset(ax, picture_of(query.reference_pictures()), boxes, image.shape)
     return set(kinds)
 
 

@@ -7,7 +7,7 @@ import keras
 from keras import layers, ops
 
 from mrcnn.config import ConfigError
-from mrcnn.modeling.initializers import DrawnKernel
+from mrcnn.modeling.initializers import RandomKernel
 
 LEVELS = range(2, 7)
 
@@ -61,7 +61,7 @@ class ComparisonMerge(layers.Layer):
         compare, beside_query = COMPARISONS[self.comparison]
         channels = input_shapes[0][-1] * (int(beside_query) + int(compare is not None))
         self.kernel = self.add_weight(
-            shape=(1, 1, channels, self.filters), initializer=DrawnKernel(), name="kernel"
+            shape=(1, 1, channels, self.filters), initializer=RandomKernel(), name="kernel"
         )
         self.bias = self.add_weight(shape=(self.filters,), initializer="zeros", name="bias")
 

@@ -68,7 +68,7 @@ class SiameseNetwork(MaskRCNNNetwork):
             "windows": keras.Input((4,), name="windows"),
         }
         matched = self.match(inputs["pyramid"], inputs["vectors"])
-        found = self.find_boxes(matched, inputs["windows"], image_shape)
+        found = self.detect_boxes(matched, inputs["windows"], image_shape)
         outputs = {"detections": found["detections"], "pyramid": matched[:4]}
         return keras.Model(inputs, outputs, name="matched_boxes")
 

@@ -10,13 +10,13 @@ import numpy as np
 from siamese_mrcnn.synthetic.glyph_font import character_ink
 from siamese_mrcnn.synthetic.glyph_textures import (
     blend,
-    draw_colour,
-    draw_palette,
     draw_stroke,
     light_and_grain,
     paint_background,
     paint_pattern,
     paint_stroke,
+    sample_colour,
+    sample_palette,
 )
 
 GLYPHS = (3, 13)  # a scene, from, below
@@ -74,7 +74,7 @@ def draw_glyph_scene(rng, side, characters, first):
     """
     scene = _Scene(rng, side)
     labels = _draw_labels(rng, len(characters), first)
-    for label, size in zip(labels, _draw_sizes(rng, side, len(labels)), strict=True):
+    for label, size in zip(labels, _sample_sizes(rng, side, len(labels)), strict=True):
         glyph = _find_place(scene, glyph_field(characters[label]), size)
         if glyph is not None:
             scene.paint(glyph, label)
@@ -143,7 +143,7 @@ class _Scene:
 
     def __init__(self, rng, side):
         self.rng, self.side = rng, side
-        self.palette = draw_palette(rng)
+        self.palette = sample_palette(rng)
         self.picture = paint_background(rng, side, self.palette)
         self.owner = np.zeros((side, side), np.int32)  # number of the glyph seen, from 1
         self.labels = []
@@ -164,10 +164,10 @@ class _Scene:
         mask = depth > 0
         part, owner = self.picture[place], self.owner[place]
         behind = part[mask].mean(axis=0)
-        fill = [draw_colour(self.rng, self.palette, [behind]) for _ in range(2)]
+        fill = [sample_colour(self.rng, self.palette, [behind]) for _ in range(2)]
         paint = paint_pattern(self.rng, *depth.shape, fill)
         if glyph.outline:
-            edge = draw_colour(self.rng, self.palette, fill).astype(np.float32)
+            edge = sample_colour(self.rng, self.palette, fill).astype(np.float32)
             paint = blend(paint, np.full_like(paint, edge), _coverage(glyph.outline - depth))
         part[:] = blend(part, paint, _coverage(depth))
         self._hide(owner[mask])
@@ -183,7 +183,7 @@ class _Scene:
         paint_stroke(canvas, draw_stroke(self.rng, self.side), 255)
         mask = canvas > 127
         hidden = self.owner[mask]
-        colour = draw_colour(self.rng, self.palette).astype(np.float32)
+        colour = sample_colour(self.rng, self.palette).astype(np.float32)
         if self._leaves_enough(hidden):
             self._hide(hidden)
             self.owner[mask] = 0
@@ -218,7 +218,7 @@ def _draw_labels(rng, categories, first):
     return [labels[n] for n in rng.permutation(glyphs)]
 
 
-def _draw_sizes(rng, side, glyphs):
+def _sample_sizes(rng, side, glyphs):
     """Square roots of areas: all orders of magnitude alike, the large ones mostly first."""
     low, high = np.log(SMALLEST), np.log(max(LARGEST * side, SMALLEST))
     sizes = rng.uniform(low, high, glyphs)
@@ -233,7 +233,7 @@ def _find_place(scene, field, size):
     needed = rng.uniform(*VISIBLE)
     for _ in range(PLACES):
         diameter = min(size / filled, scene.side)
-        transform = _draw_transform(rng, diameter, scene.side)
+        transform = _sample_transform(rng, diameter, scene.side)
         glyph = place_glyph(field, transform, outline)
         glyph.needed = needed
         if scene.takes(glyph):
@@ -242,7 +242,7 @@ def _find_place(scene, field, size):
     return None
 
 
-def _draw_transform(rng, diameter, side):
+def _sample_transform(rng, diameter, side):
     """A place in the picture, a turn, a stretch in any direction, and a tilt in space."""
     inset = min(INSET * diameter, 0.5 * side)
     stretch = np.exp(rng.uniform(0, np.log(STRETCH)) / 2)

@@ -17,18 +17,18 @@ STROKE_WIDTH = (0.006, 0.045)  # of the image's side
 FIXED_POINT_BITS = 4  # of the coordinates that OpenCV draws
 
 
-def draw_palette(rng):
+def sample_palette(rng):
     """A few colours that a scene comes back to, from grey to gaudy: float [N, 3] of 0 to 255."""
     colours = rng.uniform(0, 255, (rng.integers(*PALETTE), 3))
     grey = colours.mean(axis=1, keepdims=True)
     return grey + rng.uniform(*SATURATION) * (colours - grey)
 
 
-def draw_colour(rng, palette, unlike=()):
+def sample_colour(rng, palette, unlike=()):
     """A colour near one of the palette that differs enough from others.
 
     Args:
-        palette: see `draw_palette`.
+        palette: see `sample_palette`.
         unlike: colours to differ from. Where the palette has nothing that does, any colour is
             taken that does; where nothing at all does, the one that differs most of those tried.
 
@@ -86,7 +86,7 @@ def paint_background(rng, side, palette):
     for _ in range(rng.integers(*LEAVES)):
         _paint_leaf(rng, picture, palette)
     for _ in range(rng.integers(*STROKES)):
-        paint_stroke(picture, draw_stroke(rng, side), draw_colour(rng, palette))
+        paint_stroke(picture, draw_stroke(rng, side), sample_colour(rng, palette))
     return picture.astype(np.float32)
 
 
@@ -137,7 +137,7 @@ def light_and_grain(rng, picture):
 
 
 def _two_colours(rng, palette):
-    first, second = (draw_colour(rng, palette) for _ in range(2))
+    first, second = (sample_colour(rng, palette) for _ in range(2))
     return np.stack([first, first + rng.uniform(0.3, 1) * (second - first)])
 
 
@@ -147,7 +147,7 @@ def _paint_leaf(rng, picture, palette):
     size = side * np.exp(rng.uniform(np.log(0.03), np.log(0.3)))
     angles = np.sort(rng.uniform(0, 2 * np.pi, rng.integers(3, 8)))
     points = rng.uniform(0, side, 2) + size * np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    colour, opacity = draw_colour(rng, palette), rng.uniform(0.3, 1)
+    colour, opacity = sample_colour(rng, palette), rng.uniform(0.3, 1)
     left, top = np.clip(points.min(axis=0) - 2, 0, side).astype(int)
     right, bottom = np.clip(points.max(axis=0) + 2, 0, side).astype(int)
     part = picture[top:bottom, left:right]

@@ -12,12 +12,12 @@ from keras import layers, ops
 from mrcnn.data.prefetch import Prefetcher
 from mrcnn.data.training_batches import FollowEpochs
 from mrcnn.modeling.conv_norm import batch_statistics, normalized_convolutions
-from mrcnn.modeling.initializers import DrawnKernel
+from mrcnn.modeling.initializers import RandomKernel
 from mrcnn.training.fit import compilation
 from mrcnn.training.optimizer import GloballyClippedAdam
 from mrcnn.training.random_start import start_at_random
 from mrcnn.weights.hdf5 import named_variables
-from siamese_mrcnn.data.references import NoReferenceError, draw_reference
+from siamese_mrcnn.data.references import NoReferenceError, sample_reference
 from siamese_mrcnn.data.training_samples import active_classes
 from siamese_mrcnn.modeling.matching import LEVELS
 
@@ -78,7 +78,9 @@ class CategoryCrops(keras.utils.PyDataset):
         for _ in range(100 * BATCH):
             label = int(rng.integers(len(self.categories)))
             try:
-                reference = draw_reference(self._dataset, self.categories[label], self._config, rng)
+                reference = sample_reference(
+                    self._dataset, self.categories[label], self._config, rng
+                )
             except NoReferenceError as error:
                 failure = error  # rare categories may have none
                 continue
@@ -93,9 +95,9 @@ class CategoryCrops(keras.utils.PyDataset):
 
 @keras.saving.register_keras_serializable("siamese_mrcnn")
 class MeanCrossEntropy(keras.losses.Loss):
-    """Softmax cross entropy of several answers to one question, averaged over them.
+    """Softmax cross entropy of several predictions of one category, averaged over them.
 
-    y_true int [batch, 1]; y_pred logits [batch, answers, categories].
+    y_true int [batch, 1]; y_pred logits [batch, predictions, categories].
     """
 
     def call(self, y_true, y_pred):
@@ -106,7 +108,7 @@ class MeanCrossEntropy(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable("siamese_mrcnn")
 class CommonAccuracy(keras.metrics.Mean):
-    """How often the answers, with their logits averaged, name the category."""
+    """How often the predictions, with their logits averaged, name the category."""
 
     def __init__(self, name="accuracy", **keywords):
         super().__init__(name=name, **keywords)
@@ -118,10 +120,10 @@ class CommonAccuracy(keras.metrics.Mean):
 
 
 def naming_model(network, categories):
-    """`keras.Model`: prepared crops to logits [batch, answers, categories].
+    """`keras.Model`: prepared crops to logits [batch, predictions, categories].
 
-    Each answer comes from a linear layer of its own: one from C5, averaged over the crop, and one
-    from each of the vectors that the crop would be compared by as a reference.
+    Each prediction comes from a linear layer of its own: one from C5, averaged over the crop, and
+    one from each of the vectors that the crop would be compared by as a reference.
 
     Args:
         network: `SiameseNetwork`, whose backbone and pyramid learn.
@@ -132,13 +134,13 @@ def naming_model(network, categories):
     vectors = {"C5": layers.GlobalAveragePooling2D()(maps[-1])}
     for level, vector in zip(LEVELS, network.match.summarize(network.pyramid(maps)), strict=True):
         vectors[f"P{level}"] = vector
-    answers = [
-        layers.Dense(categories, kernel_initializer=DrawnKernel(), name=f"category_logits_{place}")(
-            vector
-        )
+    logits = [
+        layers.Dense(
+            categories, kernel_initializer=RandomKernel(), name=f"category_logits_{place}"
+        )(vector)
         for place, vector in vectors.items()
     ]
-    return keras.Model(crops, ops.stack(answers, axis=1), name="naming")
+    return keras.Model(crops, ops.stack(logits, axis=1), name="naming")
 
 
 def pretrain(model, dataset, epochs, steps, workers=2, backup=None, verbose=1):
@@ -184,7 +186,7 @@ def _fit(naming, config, crops, epochs, backup, verbose):
         metrics=[CommonAccuracy()],
         **compilation(config),
     )
-    # As in `mrcnn.training.fit.compile_stage`: or TensorFlow would trace the first step twice.
+    # As in `mrcnn.training.fit.compile_phase`: or TensorFlow would trace the first step twice.
     naming.optimizer.build(naming.trainable_variables)
     callbacks = [FollowEpochs(crops)]
     if backup is not None:

@@ -39,9 +39,9 @@ class OneShotAP(keras.callbacks.Callback):
     After every N-th epoch the model in training is evaluated as `siamese_mrcnn.evaluation`
     does (profile "clean", one run) on the first images of a data set, always with the same
     references. AP and AP50 of boxes and masks, 0..1, are added to the epoch's `logs` as
-    one_shot_AP, one_shot_AP50, one_shot_mask_AP and one_shot_mask_AP50, where the callbacks that come after
-    this one find them, to history.csv, and, where tensorboard is installed, to its run
-    "one_shot", with a picture of some queries: reference, image, what `detect` finds, the truth.
+    one_shot_AP, one_shot_AP50, one_shot_mask_AP and one_shot_mask_AP50, where the callbacks
+    that come after this one find them, to history.csv, and, where tensorboard is installed, to its
+    run "one_shot", with a picture of some queries: reference, image, what was found, the truth.
 
         watching = OneShotAP(model, validation, novel, every=5)
         model.train(training, validation, 0.02, 120, "all", custom_callbacks=[watching])

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mrcnn.training.fit import compile_stage
+from mrcnn.training.fit import compile_phase
 from mrcnn.training.training_model import TrainableModel
 from recording import LOSSES, pixels, set_recorded_weights, weight_arrays
 
@@ -32,7 +32,7 @@ def assert_step_equal(network, recording):
     """Total, five losses, and the norm of the change of every weight after one step."""
     model = TrainableModel(network, recording["images"].shape[1:3])
     set_recorded_weights(model)
-    compile_stage(model, network.config, float(recording["learning_rate"]), "all")
+    compile_phase(model, network.config, float(recording["learning_rate"]), "all")
     before = weight_arrays(model)
     logs = model.train_on_batch(*recorded_batch(recording), return_dict=True)
     assert set(logs) == set(recording["loss_names"])

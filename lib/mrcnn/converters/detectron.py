@@ -14,8 +14,8 @@ A model finds with these weights what Detectron finds if it follows Detectron's 
 others the mean pixel, the padding before the max pooling of stage 1, one logit an anchor, the order
 and the rounding of anchors (ratios height / width .5, 1, 2, in each ratio the sizes 32, 64, ...,
 512 with C4), deltas of anchors in units of 1. Detectron's boxes (x1, y1, x2, y2) have x2 and y2
-inside, so that a width is x2 - x1 + 1; with x2 and y2 outside, as here, boxes and deltas follow the formulas
-of ours in pixels.
+inside, so that a width is x2 - x1 + 1; with x2 and y2 outside, as here, boxes and
+deltas follow the formulas of ours in pixels.
 """
 
 import re

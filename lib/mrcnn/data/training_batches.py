@@ -29,7 +29,7 @@ from mrcnn.images.masks import prepare_masks
 logger = logging.getLogger(__name__)
 
 TARGETS = ("rpn_match", "rpn_deltas")  # the entries of a sample that go to y
-MAX_DRAWS = 100  # of images in a row that cannot be used
+MAX_TRIES = 100  # of images in a row that cannot be used
 
 
 class SkipSample(Exception):
@@ -148,7 +148,7 @@ class BatchMaker:
         rng = np.random.default_rng([self.seed, epoch, n])
         image_id = self._image_of(epoch, n)
         broken, failure = 0, None
-        for _ in range(MAX_DRAWS):
+        for _ in range(MAX_TRIES):
             try:
                 sample = self.sample_loader(
                     self.dataset, image_id, self.config, rng, self.augmentation
@@ -163,7 +163,7 @@ class BatchMaker:
                 broken += 1
             image_id = int(rng.choice(self.dataset.image_ids))
         raise ValueError(
-            f"No sample could be made of {MAX_DRAWS} images in a row; the last failure: "
+            f"No sample could be made of {MAX_TRIES} images in a row; the last failure: "
             f"{failure}. Check the folder of images, the annotations and the active classes."
         )
 

@@ -134,7 +134,7 @@ class MatterportMethods:
         return inspection.ancestor(name)
 
     def compile(self, learning_rate, momentum):
-        """Not offered: `train` compiles for each stage, with LEARNING_MOMENTUM and clipping."""
+        """Not offered: `train` compiles for each phase, with LEARNING_MOMENTUM and clipping."""
         raise NotImplementedError(
             "compile() is not needed any more: train() compiles by itself. Give the learning rate "
             f"({learning_rate}) to train() and set LEARNING_MOMENTUM ({momentum}) in the "

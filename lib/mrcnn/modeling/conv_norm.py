@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from mrcnn.modeling.convolution import convolve
-from mrcnn.modeling.initializers import DrawnKernel
+from mrcnn.modeling.initializers import RandomKernel
 
 # The originals' values (Keras 2 defaults); Caffe's ResNet was trained with 1e-5.
 EPSILON = 1e-3
@@ -54,7 +54,7 @@ class NormalizedConvolution(keras.layers.Layer):
             kernel_size,
             strides=strides,
             padding=padding,
-            kernel_initializer=DrawnKernel(),
+            kernel_initializer=RandomKernel(),
             name=convolution_name,
         )
         self.norm = keras.layers.BatchNormalization(

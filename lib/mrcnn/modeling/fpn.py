@@ -3,7 +3,7 @@
 from keras import layers
 
 from mrcnn.modeling.convolution import FastConvolution
-from mrcnn.modeling.initializers import DrawnKernel
+from mrcnn.modeling.initializers import RandomKernel
 
 
 class FeaturePyramid:
@@ -20,7 +20,7 @@ class FeaturePyramid:
                 channels,
                 1,
                 activation=activation,
-                kernel_initializer=DrawnKernel(),
+                kernel_initializer=RandomKernel(),
                 name=f"fpn_c{level}p{level}",
             )
             for level in range(2, 6)
@@ -31,7 +31,7 @@ class FeaturePyramid:
                 3,
                 padding="same",
                 activation=activation,
-                kernel_initializer=DrawnKernel(),
+                kernel_initializer=RandomKernel(),
                 name=f"fpn_p{level}",
             )
             for level in range(2, 6)

@@ -9,7 +9,7 @@ from keras import ops
 
 
 @keras.saving.register_keras_serializable("mrcnn")
-class DrawnKernel(keras.initializers.Initializer):
+class RandomKernel(keras.initializers.Initializer):
     """Glorot's uniform distribution (AISTATS 2010), as Keras' own default, but drawn by NumPy.
 
     So a seed (`keras.utils.set_random_seed`) gives the same weights on every backend, and JAX has

@@ -1,4 +1,4 @@
-"""Mask R-CNN as in its figure: encode, propose, then either learn or find."""
+"""Mask R-CNN as in its figure: encode, propose, then either learn or detect."""
 
 import keras
 import numpy as np
@@ -115,7 +115,7 @@ class MaskRCNNNetwork:
         )
         return {**outputs, "rois": select([outputs["rpn_class"], outputs["rpn_bbox"]])}
 
-    def find_boxes(self, pyramid, windows, image_shape):
+    def detect_boxes(self, pyramid, windows, image_shape):
         """Propose, then the final detections, without their masks.
 
         Args:
@@ -129,7 +129,7 @@ class MaskRCNNNetwork:
         """
         config = self.config
         proposed = self.propose(pyramid, image_shape, config.POST_NMS_ROIS_INFERENCE)
-        answers = self.box_head(proposed["rois"], pyramid[:4], image_shape)
+        predictions = self.box_head(proposed["rois"], pyramid[:4], image_shape)
         select = DetectionSelection(
             config.DETECTION_MAX_INSTANCES,
             config.DETECTION_MIN_CONFIDENCE,
@@ -140,10 +140,10 @@ class MaskRCNNNetwork:
             self.conventions.detects_every_class,
             name="mrcnn_detection",
         )
-        detections = select({**answers, "rois": proposed["rois"], "windows": windows})
-        return {**proposed, **answers, "detections": detections}
+        detections = select({**predictions, "rois": proposed["rois"], "windows": windows})
+        return {**proposed, **predictions, "detections": detections}
 
-    def find_masks(self, pyramid, boxes_normalized, image_shape):
+    def predict_masks(self, pyramid, boxes_normalized, image_shape):
         """Mask probabilities [batch, D, 28, 28, classes] of boxes [batch, D, 4].
 
         Args:
@@ -151,21 +151,21 @@ class MaskRCNNNetwork:
         """
         return ops.sigmoid(self.mask_head(boxes_normalized, pyramid, image_shape))
 
-    def find(self, pyramid, windows, image_shape):
-        """All outputs of inference: `find_boxes` with "mrcnn_mask", the masks of all D rows."""
-        found = self.find_boxes(pyramid, windows, image_shape)
+    def detect(self, pyramid, windows, image_shape):
+        """All outputs of inference: `detect_boxes` with "mrcnn_mask", the masks of all D rows."""
+        found = self.detect_boxes(pyramid, windows, image_shape)
         if self.mask_head is not None:
             boxes_normalized = found["detections"][..., :4]
-            found["mrcnn_mask"] = self.find_masks(pyramid[:4], boxes_normalized, image_shape)
+            found["mrcnn_mask"] = self.predict_masks(pyramid[:4], boxes_normalized, image_shape)
         return found
 
-    def learn(self, pyramid, rois, truth, image_shape):
-        """What the heads answer for sampled RoIs, beside what they should answer.
+    def train_heads(self, pyramid, rois, ground_truth, image_shape):
+        """What the heads predict for sampled RoIs, beside what they should predict.
 
         Args:
             pyramid: [P2, ..., P6].
             rois: normalised [batch, N, 4].
-            truth: dict of gt_class_ids, gt_boxes (pixels), gt_masks, roi_priorities.
+            ground_truth: dict of gt_class_ids, gt_boxes (pixels), gt_masks, roi_priorities.
 
         Returns:
             the dicts of `RoiTargets` and `BoxHead` and "mrcnn_mask_logits", the masks only for
@@ -183,21 +183,23 @@ class MaskRCNNNetwork:
         targets = sample(
             {
                 "rois": rois,
-                "gt_class_ids": truth["gt_class_ids"],
-                "gt_boxes": self.normalize(truth["gt_boxes"], image_shape),
-                "gt_masks": truth["gt_masks"],
-                "priorities": truth["roi_priorities"],
+                "gt_class_ids": ground_truth["gt_class_ids"],
+                "gt_boxes": self.normalize(ground_truth["gt_boxes"], image_shape),
+                "gt_masks": ground_truth["gt_masks"],
+                "priorities": ground_truth["roi_priorities"],
             }
         )
-        answers = self.look(targets["rois"], sample.positive_slots, pyramid[:4], image_shape)
-        return {**targets, **answers}
+        predictions = self.run_heads(
+            targets["rois"], sample.positive_slots, pyramid[:4], image_shape
+        )
+        return {**targets, **predictions}
 
-    def look(self, rois, positive_slots, pyramid, image_shape):
-        """What both heads answer: the dict of `BoxHead` and "mrcnn_mask_logits".
+    def run_heads(self, rois, positive_slots, pyramid, image_shape):
+        """What both heads predict: the dict of `BoxHead` and "mrcnn_mask_logits".
 
         Args:
             rois: normalised [batch, N, 4].
-            positive_slots: of how many of them, the first, to answer with a mask.
+            positive_slots: of how many of them, the first, to predict a mask of.
             pyramid: [P2, ..., P5].
         """
         outputs = self.box_head(rois, pyramid, image_shape)
@@ -224,7 +226,7 @@ class MaskRCNNNetwork:
             image_shape: (height, width) of the prepared images, divisible by 64.
         """
         inputs = self.detection_inputs(image_shape)
-        outputs = self.find(self.detection_features(inputs), inputs["windows"], image_shape)
+        outputs = self.detect(self.detection_features(inputs), inputs["windows"], image_shape)
         return keras.Model(inputs, outputs, name="detection")
 
     def features(self, inputs):
@@ -242,7 +244,7 @@ class MaskRCNNNetwork:
         """
         inputs = self.detection_inputs(image_shape)
         pyramid = self.detection_features(inputs)
-        found = self.find_boxes(pyramid, inputs["windows"], image_shape)
+        found = self.detect_boxes(pyramid, inputs["windows"], image_shape)
         outputs = {"detections": found["detections"], "pyramid": pyramid[:4]}
         return keras.Model(inputs, outputs, name="boxes")
 
@@ -252,7 +254,7 @@ class MaskRCNNNetwork:
             "pyramid": self.pyramid_inputs(image_shape, self.pyramid_channels)[:4],
             "boxes": keras.Input((count, 4), name="boxes"),
         }
-        masks = self.find_masks(inputs["pyramid"], inputs["boxes"], image_shape)
+        masks = self.predict_masks(inputs["pyramid"], inputs["boxes"], image_shape)
         return keras.Model(inputs, masks, name="masks")
 
     @property
@@ -286,13 +288,13 @@ class MaskRCNNNetwork:
         return inputs
 
     def training_outputs(self, inputs, image_shape):
-        """All that the losses need, from the inputs of a batch: propose and learn."""
+        """All that the losses need, from the inputs of a batch: propose, then train the heads."""
         pyramid = self.features(inputs)
         proposed = self.propose(pyramid, image_shape, self.config.POST_NMS_ROIS_TRAINING)
         if not self.config.USE_RPN_ROIS:
             proposed["rois"] = self.normalize(inputs["rois"], image_shape)
-        learned = self.learn(pyramid, proposed["rois"], inputs, image_shape)
-        return {**proposed, **learned}
+        heads = self.train_heads(pyramid, proposed["rois"], inputs, image_shape)
+        return {**proposed, **heads}
 
 
 def normalize_boxes(pixel_boxes, image_shape, edges=False):

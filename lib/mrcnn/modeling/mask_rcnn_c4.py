@@ -62,11 +62,13 @@ class C4BoxHead(BoxOutputs):
 
     def __call__(self, rois_normalized, maps, image_shape):
         """As of `mrcnn.modeling.roi_heads.BoxHead`, for maps [C4]."""
-        return self.look(self.stage(rois_normalized, maps, image_shape, "roi_align_classifier"))
+        return self.predict_pooled(
+            self.stage(rois_normalized, maps, image_shape, "roi_align_classifier")
+        )
 
-    def look(self, features):
+    def predict_pooled(self, features):
         """The same for features of `RoiStage`."""
-        return self.answer(ops.mean(features, axis=(2, 3)))
+        return self.predict(ops.mean(features, axis=(2, 3)), features.shape[1])
 
 
 class C4MaskHead(MaskOutputs):
@@ -78,11 +80,11 @@ class C4MaskHead(MaskOutputs):
 
     def __call__(self, rois_normalized, maps, image_shape):
         """As of `mrcnn.modeling.roi_heads.MaskHead`, for maps [C4]."""
-        return self.look(self.stage(rois_normalized, maps, image_shape, "roi_align_mask"))
+        return self.predict_pooled(self.stage(rois_normalized, maps, image_shape, "roi_align_mask"))
 
-    def look(self, features):
+    def predict_pooled(self, features):
         """The same for features of `RoiStage`."""
-        return self.answer(ops.reshape(features, (-1, *features.shape[2:])), features.shape[1])
+        return self.predict(ops.reshape(features, (-1, *features.shape[2:])), features.shape[1])
 
 
 class C4Network(MaskRCNNNetwork):
@@ -112,12 +114,14 @@ class C4Network(MaskRCNNNetwork):
         """Prepared images [batch, height, width, 3], RGB 0..255, to [C4]."""
         return self.backbone(self.subtract_mean(images))[-1:]
 
-    def look(self, rois, positive_slots, maps, image_shape):
+    def run_heads(self, rois, positive_slots, maps, image_shape):
         """As of `MaskRCNNNetwork`; stage 5 works on every RoI once, for both heads."""
         features = self.roi_stage(rois, maps, image_shape, "roi_align")
-        outputs = self.box_head.look(features)
+        outputs = self.box_head.predict_pooled(features)
         if self.mask_head is not None:
-            outputs["mrcnn_mask_logits"] = self.mask_head.look(features[:, :positive_slots])
+            outputs["mrcnn_mask_logits"] = self.mask_head.predict_pooled(
+                features[:, :positive_slots]
+            )
         return outputs
 
     @property

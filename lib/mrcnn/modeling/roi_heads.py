@@ -3,7 +3,7 @@
 from keras import layers, ops
 
 from mrcnn.modeling.conv_norm import NormalizedConvolution
-from mrcnn.modeling.initializers import DrawnKernel
+from mrcnn.modeling.initializers import RandomKernel
 from mrcnn.ops.roi_align import PyramidRoIAlign
 
 
@@ -18,26 +18,30 @@ class BoxOutputs:
     def __init__(self, num_classes, box_classes):
         self.box_classes = box_classes
         self.logits = layers.Dense(
-            num_classes, kernel_initializer=DrawnKernel(), name="mrcnn_class_logits"
+            num_classes, kernel_initializer=RandomKernel(), name="mrcnn_class_logits"
         )
         self.deltas = layers.Dense(
-            4 * box_classes, kernel_initializer=DrawnKernel(), name="mrcnn_bbox_fc"
+            4 * box_classes, kernel_initializer=RandomKernel(), name="mrcnn_bbox_fc"
         )
 
-    def answer(self, features):
-        """Named outputs for features [batch, R, channels].
+    def predict(self, features, count):
+        """Named outputs of `count` RoIs an image.
+
+        Args:
+            features: [batch * count, 1, 1, channels], or the same in another shape.
 
         Returns:
-            {"mrcnn_class_logits": [batch, R, num_classes], "mrcnn_class": the same as
-            probabilities, "mrcnn_bbox": [batch, R, box_classes, (dy, dx, log height, log width)]
-            in units of BBOX_STD_DEV}
+            {"mrcnn_class_logits": [batch, count, num_classes], "mrcnn_class": the same as
+            probabilities, "mrcnn_bbox": [batch, count, box_classes, 4]: (dy, dx, log height, log
+            width) in units of BBOX_STD_DEV}
         """
-        logits = self.logits(features)
-        shape = (-1, features.shape[1], self.box_classes, 4)
+        vectors = ops.reshape(features, (-1, count, features.shape[-1]))
+        logits = self.logits(vectors)
+        shape = (-1, count, self.box_classes, 4)
         return {
             "mrcnn_class_logits": logits,
             "mrcnn_class": ops.softmax(logits, axis=-1),
-            "mrcnn_bbox": ops.reshape(self.deltas(features), shape),
+            "mrcnn_bbox": ops.reshape(self.deltas(vectors), shape),
         }
 
 
@@ -55,14 +59,14 @@ class MaskOutputs:
             2,
             strides=2,
             activation="relu",
-            kernel_initializer=DrawnKernel(),
+            kernel_initializer=RandomKernel(),
             name="mrcnn_mask_deconv",
         )
         self.logits = layers.Conv2D(
-            mask_classes, 1, kernel_initializer=DrawnKernel(), name="mrcnn_mask"
+            mask_classes, 1, kernel_initializer=RandomKernel(), name="mrcnn_mask"
         )
 
-    def answer(self, features, count):
+    def predict(self, features, count):
         """Mask logits of `count` RoIs an image: [batch, count, 2 * n, 2 * n, mask_classes].
 
         Args:
@@ -72,98 +76,81 @@ class MaskOutputs:
         return ops.reshape(logits, (-1, count, *logits.shape[1:]))
 
 
-class BoxHead(BoxOutputs):
-    """RoIAlign, two fully connected layers, then class logits and box deltas.
+class RoIHead:
+    """RoIAlign, then convolutions, then what `predict` of the subclass makes of their features.
 
     Args:
-        num_classes, box_classes: see `BoxOutputs`.
-        hidden: size of the fully connected layers.
         pool_size: cells per side of a pooled RoI.
-        train_norm: whether batch statistics are updated while training.
         align: the class of RoIAlign.
+        kind: "class" or "mask", for the names of the layers.
+        convolutions: [(channels, kernel size), ...]
+        padding: of the convolutions.
+        train_norm: whether batch statistics are updated while training.
     """
 
-    def __init__(
-        self, num_classes, box_classes, hidden, pool_size, train_norm, align=PyramidRoIAlign
-    ):
-        self.pool_size = pool_size
-        self.align = align
+    def __init__(self, pool_size, align, kind, convolutions, padding, train_norm):
+        self.pool_size, self.align = pool_size, align
+        self.align_name = {"class": "roi_align_classifier", "mask": "roi_align_mask"}[kind]
         self.hidden = [
             NormalizedConvolution(
-                hidden,
+                channels,
                 size,
-                f"mrcnn_class_conv{number}",
-                f"mrcnn_class_bn{number}",
+                f"mrcnn_{kind}_conv{number}",
+                f"mrcnn_{kind}_bn{number}",
+                padding=padding,
                 train_norm=train_norm,
-                name=f"mrcnn_class_norm{number}",
+                name=f"mrcnn_{kind}_norm{number}",
             )
-            for number, size in ((1, pool_size), (2, 1))
+            for number, (channels, size) in enumerate(convolutions, start=1)
         ]
         self.activations = [
-            layers.Activation("relu", name=f"mrcnn_class_relu{number}") for number in (1, 2)
+            layers.Activation("relu", name=f"mrcnn_{kind}_relu{number}")
+            for number in range(1, len(convolutions) + 1)
         ]
-        super().__init__(num_classes, box_classes)
 
     def __call__(self, rois_normalized, pyramid, image_shape):
-        """Named outputs for each RoI.
+        """What `predict` returns for each RoI.
 
         Args:
             rois_normalized: [batch, R, (y1, x1, y2, x2)].
             pyramid: [P2, ..., P5].
             image_shape: (height, width) of the prepared image.
-
-        Returns:
-            see `BoxOutputs.answer`
         """
-        align = self.align(self.pool_size, image_shape, name="roi_align_classifier")
+        align = self.align(self.pool_size, image_shape, name=self.align_name)
         pooled = align([rois_normalized, *pyramid])
         count = pooled.shape[1]
         features = ops.reshape(pooled, (-1, *pooled.shape[2:]))
         for hidden, activation in zip(self.hidden, self.activations, strict=True):
             features = activation(hidden(features))
-        return self.answer(ops.reshape(features, (-1, count, features.shape[-1])))
+        return self.predict(features, count)
 
 
-class MaskHead(MaskOutputs):
+class BoxHead(RoIHead, BoxOutputs):
+    """RoIAlign, two fully connected layers, then class logits and box deltas.
+
+    Args:
+        num_classes, box_classes: see `BoxOutputs`.
+        hidden: size of the fully connected layers.
+        pool_size, train_norm, align: see `RoIHead`.
+    """
+
+    def __init__(
+        self, num_classes, box_classes, hidden, pool_size, train_norm, align=PyramidRoIAlign
+    ):
+        layers = [(hidden, pool_size), (hidden, 1)]
+        RoIHead.__init__(self, pool_size, align, "class", layers, "valid", train_norm)
+        BoxOutputs.__init__(self, num_classes, box_classes)
+
+
+class MaskHead(RoIHead, MaskOutputs):
     """RoIAlign, four convolutions, one upsampling, then a mask for each class.
 
     Args:
         mask_classes: see `MaskOutputs`.
-        pool_size: cells per side of a pooled RoI; the mask has twice as many.
         channels: of the convolutions.
-        train_norm: whether batch statistics are updated while training.
-        align: the class of RoIAlign.
+        pool_size, train_norm, align: see `RoIHead`; the mask has twice as many cells.
     """
 
     def __init__(self, mask_classes, pool_size, channels, train_norm, align=PyramidRoIAlign):
-        self.pool_size = pool_size
-        self.align = align
-        self.hidden = [
-            NormalizedConvolution(
-                channels,
-                3,
-                f"mrcnn_mask_conv{number}",
-                f"mrcnn_mask_bn{number}",
-                padding="same",
-                train_norm=train_norm,
-                name=f"mrcnn_mask_norm{number}",
-            )
-            for number in range(1, 5)
-        ]
-        self.activations = [
-            layers.Activation("relu", name=f"mrcnn_mask_relu{number}") for number in range(1, 5)
-        ]
-        super().__init__(mask_classes, channels)
-
-    def __call__(self, rois_normalized, pyramid, image_shape):
-        """Mask logits of each RoI: [batch, R, 2 * pool_size, 2 * pool_size, mask_classes].
-
-        The arguments are those of `BoxHead`.
-        """
-        align = self.align(self.pool_size, image_shape, name="roi_align_mask")
-        pooled = align([rois_normalized, *pyramid])
-        count = pooled.shape[1]
-        features = ops.reshape(pooled, (-1, *pooled.shape[2:]))
-        for hidden, activation in zip(self.hidden, self.activations, strict=True):
-            features = activation(hidden(features))
-        return self.answer(features, count)
+        RoIHead.__init__(self, pool_size, align, "mask", [(channels, 3)] * 4, "same", train_norm)
+        MaskOutputs.__init__(self, mask_classes, channels)

@@ -3,7 +3,7 @@
 from keras import layers, ops
 
 from mrcnn.modeling.convolution import FastConvolution
-from mrcnn.modeling.initializers import DrawnKernel
+from mrcnn.modeling.initializers import RandomKernel
 
 
 class RegionProposalNetwork:
@@ -25,17 +25,17 @@ class RegionProposalNetwork:
             padding="same",
             strides=anchor_stride,
             activation="relu",
-            kernel_initializer=DrawnKernel(),
+            kernel_initializer=RandomKernel(),
             name="rpn_conv_shared",
         )
         self.classes = layers.Conv2D(
             logits_per_anchor * anchors_per_cell,
             1,
-            kernel_initializer=DrawnKernel(),
+            kernel_initializer=RandomKernel(),
             name="rpn_class_raw",
         )
         self.deltas = layers.Conv2D(
-            4 * anchors_per_cell, 1, kernel_initializer=DrawnKernel(), name="rpn_bbox_pred"
+            4 * anchors_per_cell, 1, kernel_initializer=RandomKernel(), name="rpn_bbox_pred"
         )
         self.concatenate = {
             name: layers.Concatenate(axis=1, name=name) for name in ("rpn_class_logits", "rpn_bbox")

@@ -37,7 +37,7 @@ def _tensorflow_scope(count):
 
 @functools.cache
 def _tensorflow_strategy(devices):
-    """The same object for every model and stage: TensorFlow refuses to mix two of them."""
+    """The same object for every model and phase: TensorFlow refuses to mix two of them."""
     import tensorflow as tf
 
     return tf.distribute.MirroredStrategy(devices)

@@ -1,4 +1,4 @@
-"""One stage of training: which layers, at which learning rate, up to which epoch."""
+"""One phase of training: which layers, at which learning rate, up to which epoch."""
 
 import logging
 from pathlib import Path
@@ -26,14 +26,14 @@ class SaveCheckpoint(keras.callbacks.Callback):
 
     Args:
         log_dir, name: as of `mrcnn.weights.checkpoints.checkpoint_path`.
-        stage: as of `run_stage`.
+        phase: as of `run_phase`.
         batches: that training is fed with.
         every: steps of an epoch between snapshots; 0: none.
     """
 
-    def __init__(self, log_dir, name, stage, batches, every=0):
+    def __init__(self, log_dir, name, phase, batches, every=0):
         super().__init__()
-        self.log_dir, self.name, self.stage = Path(log_dir), name, stage
+        self.log_dir, self.name, self.phase = Path(log_dir), name, phase
         self.batches, self.every = batches, every
 
     def on_train_batch_end(self, batch, logs=None):
@@ -46,7 +46,7 @@ class SaveCheckpoint(keras.callbacks.Callback):
 
     def _save(self, epoch, step=0):
         path = checkpoints.checkpoint_path(self.log_dir, self.name, epoch, step)
-        checkpoints.save_optimizer(self.model, path, self.stage)
+        checkpoints.save_optimizer(self.model, path, self.phase)
         save_keras_weights(self.model, path)
         checkpoints.remove_outdated(self.log_dir, self.name, path)
 
@@ -71,13 +71,13 @@ def compilation(config):
     return {"jit_compile": jit_compile, "run_eagerly": config.RUN_EAGERLY}
 
 
-def compile_stage(model, config, learning_rate, layers, train_bn=None):
-    """Prepare a `TrainableModel` for a stage: trainable layers, a fresh optimiser.
+def compile_phase(model, config, learning_rate, layers, train_bn=None):
+    """Prepare a `TrainableModel` for a phase: trainable layers, a fresh optimiser.
 
     Args:
         model: `mrcnn.training.training_model.TrainableModel`.
         config: `Config`, for momentum and clipping.
-        learning_rate: of the whole stage, or a `mrcnn.training.learning_rates.LearningRate`.
+        learning_rate: of the whole phase, or a `mrcnn.training.learning_rates.LearningRate`.
         layers: as `mrcnn.training.trainable_layers.set_trainable`.
         train_bn: whether batch statistics are updated; TRAIN_BN if None.
 
@@ -87,7 +87,7 @@ def compile_stage(model, config, learning_rate, layers, train_bn=None):
     train_bn = config.TRAIN_BN if train_bn is None else train_bn
     if train_bn and model.subdivisions > 1:
         raise ConfigError(
-            f"A stage that updates batch statistics needs the whole batch in one piece, but "
+            f"A phase that updates batch statistics needs the whole batch in one piece, but "
             f"SUBDIVISIONS is {model.subdivisions}. Set SUBDIVISIONS = 1, or train_bn=False."
         )
     names = set_trainable(model, layers)
@@ -102,7 +102,7 @@ def compile_stage(model, config, learning_rate, layers, train_bn=None):
     model.optimizer.build(model.trainable_variables)
 
 
-def run_stage(model, config, batches, validation, log_dir, epochs, checkpoint, stage, callbacks=()):
+def run_phase(model, config, batches, validation, log_dir, epochs, checkpoint, phase, callbacks=()):
     """Train up to an epoch, saving a checkpoint after each.
 
     Args:
@@ -113,20 +113,20 @@ def run_stage(model, config, batches, validation, log_dir, epochs, checkpoint, s
         log_dir: folder for checkpoints, history.csv and TensorBoard's files.
         epochs: number of the last epoch, counted from 1.
         checkpoint: path that the weights came from; its optimiser state is taken up if it is of
-            the same stage. None: nothing to continue.
-        stage: {"learning_rate": ..., "layers": ..., "train_bn": ...}
+            the same phase. None: nothing to continue.
+        phase: {"learning_rate": ..., "layers": ..., "train_bn": ...}
         callbacks: more Keras callbacks.
 
     Returns:
         the `keras.callbacks.History`.
     """
-    compile_stage(model, config, **stage)
-    continued = checkpoint is not None and checkpoints.restore_optimizer(model, checkpoint, stage)
+    compile_phase(model, config, **phase)
+    continued = checkpoint is not None and checkpoints.restore_optimizer(model, checkpoint, phase)
     if continued:
         logger.info("Continuing with the optimiser's state of %s.", checkpoint)
     _count_steps_from_the_beginning(
         model.optimizer,
-        stage["learning_rate"],
+        phase["learning_rate"],
         batches.epoch * config.STEPS_PER_EPOCH + batches.skipped,
     )
     Path(log_dir).mkdir(parents=True, exist_ok=True)
@@ -145,7 +145,7 @@ def run_stage(model, config, batches, validation, log_dir, epochs, checkpoint, s
                 callbacks=[
                     FollowEpochs(batches),
                     GoOnWithMeans(checkpoint if continued and skipped else None),
-                    SaveCheckpoint(log_dir, name, stage, batches, config.SNAPSHOT_STEPS),
+                    SaveCheckpoint(log_dir, name, phase, batches, config.SNAPSHOT_STEPS),
                     *history_callbacks(log_dir),
                     *callbacks,
                     history,  # the last, for what the others add
@@ -156,12 +156,12 @@ def run_stage(model, config, batches, validation, log_dir, epochs, checkpoint, s
             if each is not None:
                 each.close()
         if batches.replaced:
-            logger.warning("%d broken images were replaced in this stage.", batches.replaced)
+            logger.warning("%d broken images were replaced in this phase.", batches.replaced)
     return history
 
 
 def _count_steps_from_the_beginning(optimizer, learning_rate, global_step):
-    """Let a rate that changes depend on the step of the whole training, not of this stage."""
+    """Let a rate that changes depend on the step of the whole training, not of this phase."""
     rate = for_optimizer(learning_rate, global_step - int(weight_array(optimizer.iterations)))
     if callable(rate):
         optimizer.learning_rate = rate

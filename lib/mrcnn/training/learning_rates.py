@@ -1,4 +1,4 @@
-"""Learning rates that change within a stage, as data: warm-up at its beginning, drops later on.
+"""Learning rates that change within a phase, as data: warm-up at its beginning, drops later on.
 
 The rate depends on the global step alone, the number of batches trained since the very beginning.
 So a training that is resumed goes on with the rate that it would have had.
@@ -14,7 +14,7 @@ KINDS = ("linear", "constant")
 
 
 class LearningRate(NamedTuple):
-    """A learning rate, and how it changes: plain data, which a `Stage` or `train` can be given.
+    """A learning rate, and how it changes: plain data, which a `Phase` or `train` can be given.
 
         LearningRate(0.02, warm_up_steps=500, drop_steps=(120000, 160000))
 
@@ -65,7 +65,7 @@ def learning_rate(value):
 
 
 def as_setting(value):
-    """The number of a rate that does not change, else JSON: one entry of a saved stage."""
+    """The number of a rate that does not change, else JSON: one entry of a saved phase."""
     value = learning_rate(value)
     return json.dumps(value._asdict()) if value.changes else value.base
 

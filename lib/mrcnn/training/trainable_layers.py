@@ -1,4 +1,4 @@
-"""Which layers a training stage changes: named groups, or a regular expression."""
+"""Which layers a training phase changes: named groups, or a regular expression."""
 
 import re
 

@@ -108,18 +108,18 @@ def optimizer_path(checkpoint):
     return Path(checkpoint).with_name(name + OPTIMIZER_SUFFIX)
 
 
-def save_optimizer(model, checkpoint, stage):
+def save_optimizer(model, checkpoint, phase):
     """Write the optimiser's state beside a checkpoint, atomically.
 
     Args:
         model: compiled `keras.Model`.
         checkpoint: path of its weights.
-        stage: dict of strings and numbers that tells training stages apart.
+        phase: dict of strings and numbers that tells training phases apart.
     """
     state = list(_state(model))
     path, size = optimizer_path(checkpoint), hdf5_size([variable for _, variable in state])
     with atomic_path(path, size=size) as temporary, h5py.File(temporary, "w") as file:
-        file.attrs.update(stage)
+        file.attrs.update(phase)
         file.attrs["iterations"] = int(weight_array(model.optimizer.iterations))
         # Those of the epoch's losses: an epoch that is broken off goes on with them.
         file.create_dataset(MEANS, data=[weight_array(each) for each in model.metrics_variables])
@@ -127,23 +127,23 @@ def save_optimizer(model, checkpoint, stage):
             file.create_dataset(name, data=weight_array(variable))
 
 
-def saved_stage(checkpoint):
-    """The stage that a checkpoint was saved in, as given to `save_optimizer`; {} if unknown."""
+def saved_phase(checkpoint):
+    """The phase that a checkpoint was saved in, as given to `save_optimizer`; {} if unknown."""
     path = None if checkpoint is None else optimizer_path(checkpoint)
     if path is None or not path.is_file():
         return {}
     with h5py.File(path, "r") as file:
-        stage = {key: value for key, value in file.attrs.items() if key != "iterations"}
+        phase = {key: value for key, value in file.attrs.items() if key != "iterations"}
     return {
         key: value.item() if isinstance(value, np.generic) else value
-        for key, value in stage.items()
+        for key, value in phase.items()
     }
 
 
-def restore_optimizer(model, checkpoint, stage):
+def restore_optimizer(model, checkpoint, phase):
     """Continue with the optimiser's state of a checkpoint: whether that was possible.
 
-    It is not where no state was saved, or where another stage begins, which starts with a
+    It is not where no state was saved, or where another phase begins, which starts with a
     momentum of zero.
 
     Raises:
@@ -155,7 +155,7 @@ def restore_optimizer(model, checkpoint, stage):
     model.optimizer.build(model.trainable_variables)
     try:
         with h5py.File(path, "r") as file:
-            if {key: v for key, v in file.attrs.items() if key != "iterations"} != stage:
+            if {key: v for key, v in file.attrs.items() if key != "iterations"} != phase:
                 return False
             values = [
                 (variable, _read_like(variable, file[name])) for name, variable in _state(model)

@@ -161,7 +161,7 @@ def test_heads_give_the_same_for_rois_of_all_sizes(form):
 
     def answer(rois, maps):
         boxes = form.network.box_head(rois, maps[:4], (SIDE, SIDE))
-        return boxes, form.network.find_masks(maps[:4], rois, (SIDE, SIDE))
+        return boxes, form.network.predict_masks(maps[:4], rois, (SIDE, SIDE))
 
     answers, masks = form.run(answer, ops.array(rois[None]), form.maps)
     answers = {name: ops.convert_to_numpy(values)[0] for name, values in answers.items()}

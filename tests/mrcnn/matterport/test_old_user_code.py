@@ -264,7 +264,7 @@ def test_images_of_some_sources_are_not_augmented_in_training(tmp_path, dataset,
         _ = batches[0]
         batches.close()
 
-    monkeypatch.setattr(modellib, "run_stage", ask_for_a_batch)
+    monkeypatch.setattr(modellib, "run_phase", ask_for_a_batch)
     model = fewer_weights(mode="training", config=ShapesConfig(), model_dir=str(tmp_path))
     for epoch, sources in enumerate((["shapes"], ["others"]), start=1):
         model.train(dataset, None, 0.001, epoch, "heads", watch, None, sources)

@@ -8,7 +8,7 @@ import pytest
 from keras import ops
 
 from mrcnn.modeling.conv_norm import normalized_convolutions
-from mrcnn.modeling.initializers import DrawnKernel
+from mrcnn.modeling.initializers import RandomKernel
 from mrcnn.modeling.mask_rcnn import MaskRCNNNetwork
 from tiny import TinyConfig
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.backends
 
 def drawn(shape, seed=7):
     keras.utils.set_random_seed(seed)
-    return ops.convert_to_numpy(DrawnKernel()(shape, dtype="float32"))
+    return ops.convert_to_numpy(RandomKernel()(shape, dtype="float32"))
 
 
 @pytest.mark.parametrize("shape", [(40, 60), (3, 3, 16, 24), (2, 2, 24, 16)])
@@ -31,7 +31,7 @@ def test_the_distribution_is_that_of_keras(shape):
 
 def test_a_seed_repeats_it_and_calls_differ():
     np.testing.assert_array_equal(drawn((5, 7)), drawn((5, 7)))
-    initializer = DrawnKernel()
+    initializer = RandomKernel()
     first, second = (ops.convert_to_numpy(initializer((5, 7))) for _ in range(2))
     assert not np.array_equal(first, second)
 
@@ -49,4 +49,4 @@ def test_every_kernel_of_the_network_begins_so():
     layers = [layer for layer in model.layers if hasattr(layer, "kernel_initializer")]
     layers += [layer.convolution for layer in normalized_convolutions(model)]
     assert len(layers) > 60
-    assert {type(layer.kernel_initializer) for layer in layers} == {DrawnKernel}
+    assert {type(layer.kernel_initializer) for layer in layers} == {RandomKernel}

@@ -107,7 +107,7 @@ def test_parts_give_on_their_own_what_they_give_inside_of_the_model(detecting, i
     assert_close(network.propose(pyramid, SHAPE, 20), outputs, [*RPN_OUTPUTS, "rois"])
     assert_close(network.box_head(outputs["rois"], pyramid[:4], SHAPE), outputs, BOX_OUTPUTS)
     found = outputs["detections"][..., :4]
-    masks = network.find_masks(pyramid[:4], found, SHAPE)
+    masks = network.predict_masks(pyramid[:4], found, SHAPE)
     assert_close({"mrcnn_mask": masks}, outputs, ["mrcnn_mask"])
 
 
@@ -165,7 +165,7 @@ def test_learning_on_its_own_gives_what_it_gives_inside_of_the_model(learning):
     network, x, outputs = learning
     rois = boxes.normalize(x["rois"], SHAPE)
     truth = {name: ops.array(values) for name, values in x.items()}
-    found = network.learn(network.encode(x["images"]), ops.array(rois), truth, SHAPE)
+    found = network.train_heads(network.encode(x["images"]), ops.array(rois), truth, SHAPE)
     targets = ("rois", "target_class_ids", "target_deltas", "target_masks")
     assert_close(found, outputs, [*targets, *BOX_OUTPUTS, "mrcnn_mask_logits"])
 

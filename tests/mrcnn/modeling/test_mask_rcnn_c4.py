@@ -141,7 +141,7 @@ def test_targets_lead_from_rois_to_boxes_by_the_conventions():
     x["gt_boxes"][:, 0], x["rois"][:, :] = [10, 20, 80, 110], [10, 20, 80, 80]
     truth = {name: ops.array(values) for name, values in x.items()}
     rois = network.normalize(truth["rois"], SHAPE)
-    learned = network.learn(network.encode(x["images"]), rois, truth, SHAPE)
+    learned = network.train_heads(network.encode(x["images"]), rois, truth, SHAPE)
     deltas = ops.convert_to_numpy(learned["target_deltas"])[0, 0] * config.BBOX_STD_DEV
     np.testing.assert_allclose(deltas, [0, 0.25, 0, np.log(1.5)], atol=1e-5)
     roi = boxes.denormalize(ops.convert_to_numpy(learned["rois"])[0, 0], SHAPE, edges=True)

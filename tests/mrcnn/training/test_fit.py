@@ -11,7 +11,7 @@ from folders import events_of, history_lines
 from mrcnn import model as model_module
 from mrcnn.data.dataset import Dataset, DatasetError
 from mrcnn.data.training_batches import Batches
-from mrcnn.training.fit import compile_stage
+from mrcnn.training.fit import compile_phase
 from mrcnn.training.learning_rates import LearningRate
 from mrcnn.training.optimizer import GloballyClippedAdam, GloballyClippedSGD
 from mrcnn.weights.checkpoints import checkpoint_path, optimizer_path
@@ -180,14 +180,14 @@ def test_a_second_training_of_the_same_stage_goes_on_from_the_last_checkpoint(
     tmp_path, monkeypatch
 ):
     calls = []
-    monkeypatch.setattr(model_module, "run_stage", lambda *arguments: calls.append(arguments))
+    monkeypatch.setattr(model_module, "run_phase", lambda *arguments: calls.append(arguments))
     model = tiny_model("training", tmp_path)
     model.train(BoxesDataset(), None, 0.02, epochs=3, layers="heads")
     model.train(BoxesDataset(), None, 0.02, epochs=5, layers="all")
-    batches, _, log_dir, epochs, checkpoint, stage, _ = calls[1][2:]
+    batches, _, log_dir, epochs, checkpoint, phase, _ = calls[1][2:]
     assert (batches.epoch, epochs, model.epoch) == (3, 5, 5)
     assert checkpoint == log_dir / "tiny_0003.weights.h5"
-    assert stage == {"learning_rate": 0.02, "layers": "all", "train_bn": False}
+    assert phase == {"learning_rate": 0.02, "layers": "all", "train_bn": False}
     assert calls[0][4] == log_dir and calls[0][6] is None
 
 
@@ -214,7 +214,7 @@ def batch():
 
 def test_every_loss_falls_on_a_batch_seen_again_and_again(tmp_path, batch):
     model = tiny_model("training", tmp_path, USE_RPN_ROIS=False, MAX_GT_INSTANCES=2)
-    compile_stage(model.keras_model, model.config, 5e-5, "all")
+    compile_phase(model.keras_model, model.config, 5e-5, "all")
     x, y = batch
     rois = [random_rois(model.config, each, np.random.default_rng(0)) for each in x["gt_boxes"]]
     losses = []
@@ -230,7 +230,7 @@ def test_every_loss_falls_on_a_batch_seen_again_and_again(tmp_path, batch):
 @pytest.mark.parametrize("layers", ["heads", "all"])
 def test_weight_decay_covers_what_trains_but_gamma_and_beta(tmp_path, batch, layers):
     model = tiny_model("training", tmp_path, WEIGHT_DECAY=10.0, MAX_GT_INSTANCES=2).keras_model
-    compile_stage(model, TinyConfig(), 0.002, layers)
+    compile_phase(model, TinyConfig(), 0.002, layers)
     model.run_eagerly = True  # to trace a graph takes longer than one step
     logs = model.test_on_batch(*batch, return_dict=True)
     expected = 10 * sum(
@@ -256,7 +256,7 @@ def test_the_norm_of_all_gradients_together_is_clipped(limit, factor):
 
 def test_a_stage_takes_momentum_and_clipping_from_the_configuration(tmp_path):
     model = tiny_model("training", tmp_path, LEARNING_MOMENTUM=0.7, GRADIENT_CLIP_NORM=2.5)
-    compile_stage(model.keras_model, model.config, 0.02, "heads")
+    compile_phase(model.keras_model, model.config, 0.02, "heads")
     optimizer = model.keras_model.optimizer
     assert (optimizer.momentum, optimizer.global_clipnorm) == (0.7, 2.5)
     assert float(optimizer.learning_rate) == np.float32(0.02)
@@ -265,7 +265,7 @@ def test_a_stage_takes_momentum_and_clipping_from_the_configuration(tmp_path):
 
 def test_a_stage_may_train_with_adam(tmp_path):
     model = tiny_model("training", tmp_path, OPTIMIZER="adam", LEARNING_MOMENTUM=0.7)
-    compile_stage(model.keras_model, model.config, 0.02, "heads")
+    compile_phase(model.keras_model, model.config, 0.02, "heads")
     optimizer = model.keras_model.optimizer
     assert isinstance(optimizer, GloballyClippedAdam)
     assert (optimizer.beta_1, optimizer.global_clipnorm) == (0.7, model.config.GRADIENT_CLIP_NORM)

@@ -6,7 +6,7 @@ import pytest
 
 from mrcnn.config import ConfigError
 from mrcnn.data.training_batches import Batches
-from mrcnn.training.fit import compile_stage
+from mrcnn.training.fit import compile_phase
 from mrcnn.training.gradient_accumulation import split
 from mrcnn.weights.hdf5 import weight_array
 from on_backend import not_on_torch
@@ -43,7 +43,7 @@ def train(model_dir, batches, parts):
     eagerly = parts == 1 and TinyConfig.RUN_EAGERLY  # parts are compiled, as they are used
     model = tiny_model("training", model_dir, **SETTINGS, SUBDIVISIONS=parts, RUN_EAGERLY=eagerly)
     trained = model.keras_model
-    compile_stage(trained, model.config, RATE, "all")
+    compile_phase(trained, model.config, RATE, "all")
     before, found = arrays_of(trained), {}
     for number, (x, y) in enumerate(batches):
         trained.reset_metrics()
@@ -79,7 +79,7 @@ def test_the_gradients_were_clipped_in_that(whole):
 
 def test_the_mean_over_parts_would_be_noticed(tmp_path, whole, batches):
     model = tiny_model("training", tmp_path, **SETTINGS).keras_model
-    compile_stage(model, TinyConfig(), RATE, "all")
+    compile_phase(model, TinyConfig(), RATE, "all")
     x, y = split(batches[0], 4)
     logs = []
     for part in range(4):
@@ -105,7 +105,7 @@ def test_parts_must_be_equal():
 def test_batch_statistics_need_the_batch_in_one_piece(tmp_path):
     model = tiny_model("training", tmp_path, SUBDIVISIONS=2)
     with pytest.raises(ConfigError, match="Set SUBDIVISIONS = 1, or train_bn=False"):
-        compile_stage(model.keras_model, model.config, RATE, "all", train_bn=True)
+        compile_phase(model.keras_model, model.config, RATE, "all", train_bn=True)
 
 
 def test_a_backend_that_cannot_is_told(tmp_path, monkeypatch):

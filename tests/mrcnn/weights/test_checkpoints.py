@@ -1,4 +1,4 @@
-"""Checkpoints are found by their names, and bring back the optimiser of their stage."""
+"""Checkpoints are found by their names, and bring back the optimiser of their phase."""
 
 import os
 from pathlib import Path
@@ -235,7 +235,7 @@ def test_adam_goes_on_as_if_it_had_never_stopped(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "stage",
+    "phase",
     [
         {**STAGE, "learning_rate": 0.002},
         {**STAGE, "layers": "heads"},
@@ -243,9 +243,9 @@ def test_adam_goes_on_as_if_it_had_never_stopped(tmp_path):
         {**STAGE, "train_bn": True},
     ],
 )
-def test_another_stage_starts_without_momentum(checkpoint, stage):
+def test_another_stage_starts_without_momentum(checkpoint, phase):
     model = make_model()
-    assert not restore_optimizer(model, checkpoint, stage)
+    assert not restore_optimizer(model, checkpoint, phase)
     assert not any(each.any() for each in momenta(model))
     assert int(weight_array(model.optimizer.iterations)) == 0
 

@@ -1,4 +1,4 @@
-"""`siamese-mrcnn train`: which stages, from which weights, and what is watched."""
+"""`siamese-mrcnn train`: which phases, from which weights, and what is watched."""
 
 import re
 
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from command_line import call, refused
-from mrcnn.modeling.initializers import DrawnKernel
+from mrcnn.modeling.initializers import RandomKernel
 from mrcnn.training.learning_rates import LearningRate, as_setting
 from mrcnn.weights.hdf5 import WeightsError, named_variables
 from own_folders import plan, write_via
@@ -19,53 +19,53 @@ from siamese_mrcnn.training.starting_weights import start_from
 from tiny import tiny_siamese_model
 
 
-def stages(*arguments, before=None):
+def phases(*arguments, before=None):
     arguments = cli._parser().parse_args(["train", "--data", "d", *arguments])
-    train.refuse_mixed_stages(arguments)
-    chosen = train.choose_stages(arguments, before or {})
-    return [(stage.epochs, stage.layers, stage.learning_rate) for stage in chosen]
+    train.refuse_mixed_phases(arguments)
+    chosen = train.choose_phases(arguments, before or {})
+    return [(phase.epochs, phase.layers, phase.learning_rate) for phase in chosen]
 
 
 def test_stages():
-    assert stages() == [(1, "heads", 0.02), (120, "all", 0.02), (160, "all", 0.002)]
-    assert stages("--config", "large")[-1] == (160, "all", 0.002)
-    assert stages("--config", "large", "--split", "all")[-1] == (320, "all", 0.002)
-    assert stages("--schedule", "all-classes")[1] == (240, "all", 0.02)
-    assert stages("--config", "glyphs") == [
+    assert phases() == [(1, "heads", 0.02), (120, "all", 0.02), (160, "all", 0.002)]
+    assert phases("--config", "large")[-1] == (160, "all", 0.002)
+    assert phases("--config", "large", "--split", "all")[-1] == (320, "all", 0.002)
+    assert phases("--schedule", "all-classes")[1] == (240, "all", 0.02)
+    assert phases("--config", "glyphs") == [
         (1, "heads", 1e-3),
         (10, "all", 5e-4),
         (13, "all", 1e-4),
         (14, "all", 3e-5),
     ]
-    assert stages("--epochs", "3") == [(3, "all", 0.02)]
-    assert stages("--epochs", "3", "--weights", "none") == [(3, "all", 0.002)]
+    assert phases("--epochs", "3") == [(3, "all", 0.02)]
+    assert phases("--epochs", "3", "--weights", "none") == [(3, "all", 0.002)]
     single = ("--epochs", "3", "--layers", "4+", "--learning-rate", "0.1")
-    assert stages(*single) == [(3, "4+", 0.1)]
+    assert phases(*single) == [(3, "4+", 0.1)]
     with pytest.raises(ValueError, match="--layers cannot be combined with a schedule"):
-        stages("--layers", "heads")
+        phases("--layers", "heads")
     with pytest.raises(ValueError, match="--epochs cannot be combined"):
-        stages("--epochs", "3", "--schedule", "splits")
+        phases("--epochs", "3", "--schedule", "splits")
 
 
 def test_a_resumed_stage_goes_on_as_it_was():
     before = {"layers": "heads", "learning_rate": 0.004}
-    assert stages("--epochs", "3", before=before) == [(3, "heads", 0.004)]
-    assert stages("--epochs", "3", "--layers", "all", before=before) == [(3, "all", 0.004)]
+    assert phases("--epochs", "3", before=before) == [(3, "heads", 0.004)]
+    assert phases("--epochs", "3", "--layers", "all", before=before) == [(3, "all", 0.004)]
 
 
 def test_rates_that_change_within_a_stage():
     changing = ("--warm-up", "500", "--drop-at", "120000", "160000")
     rate = LearningRate(0.1, warm_up_steps=500, drop_steps=(120000, 160000))
-    assert stages("--epochs", "3", "--learning-rate", "0.1", *changing) == [(3, "all", rate)]
+    assert phases("--epochs", "3", "--learning-rate", "0.1", *changing) == [(3, "all", rate)]
     constant = rate._replace(base=0.02, warm_up="constant")
-    assert stages("--epochs", "3", *changing, "--warm-up-kind", "constant")[0][2] == constant
+    assert phases("--epochs", "3", *changing, "--warm-up-kind", "constant")[0][2] == constant
     with pytest.raises(ValueError, match="--warm-up and --drop-at cannot be combined"):
-        stages(*changing)
+        phases(*changing)
     before = {"layers": "heads", "learning_rate": as_setting(rate)}
-    assert stages("--epochs", "3", before=before) == [(3, "heads", rate)]
-    assert stages("--epochs", "3", "--drop-at", "9", before=before)[0][2].drop_steps == (9,)
+    assert phases("--epochs", "3", before=before) == [(3, "heads", rate)]
+    assert phases("--epochs", "3", "--drop-at", "9", before=before)[0][2].drop_steps == (9,)
     with pytest.raises(ValueError, match="such numbers in order"):
-        stages("--epochs", "3", "--drop-at", "9", "3")
+        phases("--epochs", "3", "--drop-at", "9", "3")
 
 
 def test_watching(shapes_folder, monkeypatch, capsys):
@@ -117,7 +117,7 @@ def test_a_seed_repeats_the_weights_to_start_with(command, shapes_folder, tmp_pa
         epoch, checkpoint = 0, None
 
         def __init__(self, mode, model_dir, config):
-            drawn.append(keras.ops.convert_to_numpy(DrawnKernel()((3, 4))).tolist())
+            drawn.append(keras.ops.convert_to_numpy(RandomKernel()((3, 4))).tolist())
 
         def save_weights(self, path):
             """Nothing was trained."""

@@ -14,10 +14,10 @@ from siamese_mrcnn.config import Config
 from siamese_mrcnn.data.coco import CocoDataset
 from siamese_mrcnn.data.references import (
     NoReferenceError,
-    draw_reference,
-    draw_references,
     load_reference,
     prepare_reference,
+    sample_reference,
+    sample_references,
 )
 
 DOT, SQUARE, STRIP = 1, 2, 3  # class ids
@@ -98,7 +98,7 @@ def test_every_draw_is_one_of_the_slow_rule_and_all_are_reached_evenly():
     }
     draws, counts = 1500, dict.fromkeys(expected, 0)
     for _ in range(draws):
-        reference = draw_reference(dataset, SQUARE, config, rng)
+        reference = sample_reference(dataset, SQUARE, config, rng)
         key = (reference.image_id, reference.annotation_id)
         box, picture = expected[key]
         assert reference.box == box and reference.class_id == SQUARE
@@ -115,7 +115,7 @@ def test_coco_references_equal_the_slow_rule(shapes_folder):
     config, rng = SmallConfig(), np.random.default_rng(1)
     for class_id in dataset.active_classes:
         candidates = slow_candidates(dataset, class_id, config)
-        reference = draw_reference(dataset, class_id, config, rng)
+        reference = sample_reference(dataset, class_id, config, rng)
         box_and_picture = {
             dataset.instances_of(reference.image_id, class_id)[position]: (box, picture)
             for position, (_, box, picture) in enumerate(candidates[reference.image_id])
@@ -138,25 +138,25 @@ def test_a_square_of_known_place_worked_by_hand():
 
 def test_an_image_can_be_excluded():
     dataset, config, rng = Scenes(), SmallConfig(), np.random.default_rng(0)
-    drawn = {draw_reference(dataset, SQUARE, config, rng, 1).image_id for _ in range(60)}
+    drawn = {sample_reference(dataset, SQUARE, config, rng, 1).image_id for _ in range(60)}
     assert drawn == {0, 3}
     with pytest.raises(NoReferenceError, match="no other images"):
-        draw_reference(dataset, STRIP, config, rng, exclude_image=2)
+        sample_reference(dataset, STRIP, config, rng, exclude_image=2)
 
 
 def test_k_references_are_independent_draws():
     dataset, config, rng = Scenes(), SmallConfig(), np.random.default_rng(3)
-    assert len(draw_references(dataset, SQUARE, config, rng)) == 1
-    drawn = draw_references(dataset, STRIP, config, rng, shots=4)
+    assert len(sample_references(dataset, SQUARE, config, rng)) == 1
+    drawn = sample_references(dataset, STRIP, config, rng, shots=4)
     assert [reference.annotation_id for reference in drawn] == [1, 1, 1, 1]
-    many = draw_references(dataset, SQUARE, config, rng, shots=40)
+    many = sample_references(dataset, SQUARE, config, rng, shots=40)
     assert len({(item.image_id, item.annotation_id) for item in many}) == 5
 
 
 def test_the_same_rng_draws_the_same():
     dataset, config = Scenes(), SmallConfig()
     first, second = (
-        draw_references(dataset, SQUARE, config, np.random.default_rng(7), 5) for _ in range(2)
+        sample_references(dataset, SQUARE, config, np.random.default_rng(7), 5) for _ in range(2)
     )
     for one, other in zip(first, second, strict=True):
         assert (one.image_id, one.annotation_id) == (other.image_id, other.annotation_id)
@@ -165,7 +165,7 @@ def test_the_same_rng_draws_the_same():
 def test_a_saved_reference_is_cut_out_again(shapes_folder):
     dataset = CocoDataset.from_folder(shapes_folder, "test")
     config = SmallConfig()
-    drawn = draw_reference(dataset, dataset.classes_in(0)[0], config, np.random.default_rng(0))
+    drawn = sample_reference(dataset, dataset.classes_in(0)[0], config, np.random.default_rng(0))
     again = load_reference(dataset, drawn.image_id, drawn.annotation_id, config)
     np.testing.assert_array_equal(drawn.picture, again.picture)
     assert (again.box, again.class_id) == (drawn.box, drawn.class_id)
@@ -175,15 +175,15 @@ def test_a_saved_reference_is_cut_out_again(shapes_folder):
 def test_classes_without_a_usable_instance_end_in_a_sentence():
     dataset, config, rng = Scenes(), SmallConfig(), np.random.default_rng(0)
     with pytest.raises(NoReferenceError, match=r"class 1 \(dot\).*survives scaling"):
-        draw_reference(dataset, DOT, config, rng)
+        sample_reference(dataset, DOT, config, rng)
     dataset = Scenes()
     dataset.CONTENT = [[(-STRIP, 0, 0, 9, 9)]] * 4
     with pytest.raises(NoReferenceError, match=r"class 3 \(strip\).*has no images"):
-        draw_reference(dataset, STRIP, config, rng)
+        sample_reference(dataset, STRIP, config, rng)
     with pytest.raises(NoReferenceError, match="vanishes at 64 x 64"):
         load_reference(Scenes(), 0, 2, config)
     with pytest.raises(NoReferenceError, match="no class 9"):
-        draw_reference(dataset, 9, config, rng)
+        sample_reference(dataset, 9, config, rng)
 
 
 def test_broken_images_are_named_handed_on_and_drawn_again(tmp_path, shapes_folder, caplog):
@@ -198,12 +198,12 @@ def test_broken_images_are_named_handed_on_and_drawn_again(tmp_path, shapes_fold
     broken = []
     with caplog.at_level(logging.WARNING):
         for _ in range(5):
-            reference = draw_reference(dataset, class_id, config, rng, broken=broken)
+            reference = sample_reference(dataset, class_id, config, rng, broken=broken)
             assert reference.image_id == images[-1]
     assert len(broken) == len([r for r in caplog.records if "broken" in r.getMessage()]) > 0
     dataset.image_info[images[-1]]["path"] = str(tmp_path / "missing.jpg")
     with pytest.raises(NoReferenceError, match=f"after trying {len(images)} of its images"):
-        draw_reference(dataset, class_id, config, rng)
+        sample_reference(dataset, class_id, config, rng)
 
 
 def test_an_own_crop_may_be_a_file_grey_or_transparent(tmp_path):

@@ -13,7 +13,7 @@ from mrcnn.images.masks import boxes_of_masks, minimize_masks, resize_masks
 from siamese_mrcnn.config import Config
 from siamese_mrcnn.data import training_samples
 from siamese_mrcnn.data.coco import CocoDataset
-from siamese_mrcnn.data.references import draw_references
+from siamese_mrcnn.data.references import sample_references
 from siamese_mrcnn.data.training_samples import SiameseBatches, load_sample
 
 
@@ -148,11 +148,11 @@ def test_references_show_the_drawn_category_and_may_come_from_the_same_image(mon
     asked = []
 
     def watch(dataset, class_id, *arguments, **keywords):
-        drawn = draw_references(dataset, class_id, *arguments, **keywords)
+        drawn = sample_references(dataset, class_id, *arguments, **keywords)
         asked.append((class_id, [reference.image_id for reference in drawn]))
         return drawn
 
-    monkeypatch.setattr(training_samples, "draw_references", watch)
+    monkeypatch.setattr(training_samples, "sample_references", watch)
     for n in range(30):
         sample = load_sample(dataset, 0, TinyConfig(), np.random.default_rng(n))
         first_side = sample["gt_boxes"][0, 2] - sample["gt_boxes"][0, 0]

@@ -202,7 +202,7 @@ def test_training_starts_where_the_latest_one_stopped(a_trial, tmp_path, capsys,
 def test_training_follows_the_schedule():
     run, model = setting("one-shot", 1), StagesSeen()
     assert run.train(model, "training", "validation", callbacks=("watching",)) == "checkpoint 160"
-    assert model.stages == [(0.02, 1, "heads"), (0.02, 120, "all"), (0.002, 160, "all")]
+    assert model.phases == [(0.02, 1, "heads"), (0.02, 120, "all"), (0.002, 160, "all")]
     assert model.others == [("training", "validation", ["watching"])] * 3
 
 
@@ -212,10 +212,10 @@ class StagesSeen:
     epoch = 0
 
     def __init__(self):
-        self.stages, self.others = [], []
+        self.phases, self.others = [], []
 
     def train(self, training, validation, rate, epochs, layers, custom_callbacks, workers):
-        self.stages.append((rate, epochs, layers))
+        self.phases.append((rate, epochs, layers))
         self.others.append((training, validation, custom_callbacks))
         self.checkpoint = f"checkpoint {epochs}"
 

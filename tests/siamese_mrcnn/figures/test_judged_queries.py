@@ -19,10 +19,10 @@ from siamese_mrcnn.figures.judged_queries import (
     FALSE_POSITIVE,
     IGNORED,
     TRUE_POSITIVE,
-    AnswersError,
     Judged,
+    JudgedQueriesError,
     choose_queries,
-    load_answers,
+    load_judged_queries,
     match,
 )
 from siamese_mrcnn.synthetic.shapes import make_shapes
@@ -60,7 +60,7 @@ def folder(dataset, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def answers(folder, dataset):
-    return load_answers(folder, dataset, run=1)
+    return load_judged_queries(folder, dataset, run=1)
 
 
 def test_the_best_score_takes_the_instance_it_overlaps_most():
@@ -152,9 +152,9 @@ def test_boxes_without_masks(answers):
     results = [{"bbox": [0, 0, 5, 5], "score": 0.5}]
     plain = type(answers[0])(**(vars(answers[0]) | {"results": tuple(results)}))
     assert len(plain.judge("bbox").outcomes) == 1
-    with pytest.raises(AnswersError, match="can only be judged by boxes"):
+    with pytest.raises(JudgedQueriesError, match="can only be judged by boxes"):
         plain.judge("segm")
-    with pytest.raises(AnswersError, match="not by 'masks'"):
+    with pytest.raises(JudgedQueriesError, match="not by 'masks'"):
         plain.judge("masks")
 
 
@@ -163,23 +163,23 @@ def test_failed_queries_are_left_out(folder, dataset, tmp_path):
     record["images"][0]["queries"][0] = {"run": 0, "category_id": 1, "failure": "a", "detail": "b"}
     (tmp_path / "references.json").write_text(json.dumps(record))
     (tmp_path / "results_run0.json").write_text("[]")
-    everything, fewer = load_answers(folder, dataset), load_answers(tmp_path, dataset)
+    everything, fewer = load_judged_queries(folder, dataset), load_judged_queries(tmp_path, dataset)
     assert len(fewer) == len(everything) - 1
     assert not fewer[0].results
 
 
 def test_wrong_folders_are_named(folder, dataset, tmp_path):
-    with pytest.raises(AnswersError, match="has the runs 0 to 1, but not 2"):
-        load_answers(folder, dataset, run=2)
+    with pytest.raises(JudgedQueriesError, match="has the runs 0 to 1, but not 2"):
+        load_judged_queries(folder, dataset, run=2)
     other = make_shapes(tmp_path / "shapes", 2, 2, image_size=96)
-    with pytest.raises(AnswersError, match="was evaluated on another data set"):
-        load_answers(folder, CocoDataset.from_folder(other, "test"))
+    with pytest.raises(JudgedQueriesError, match="was evaluated on another data set"):
+        load_judged_queries(folder, CocoDataset.from_folder(other, "test"))
     (tmp_path / "references.json").write_bytes((folder / "references.json").read_bytes())
     (tmp_path / "results_run0.json").write_text("[{}]")
-    with pytest.raises(AnswersError, match="holds no COCO results"):
-        load_answers(tmp_path, dataset)
+    with pytest.raises(JudgedQueriesError, match="holds no COCO results"):
+        load_judged_queries(tmp_path, dataset)
     with pytest.raises(OSError, match="references"):
-        load_answers(tmp_path / "nowhere", dataset)
+        load_judged_queries(tmp_path / "nowhere", dataset)
 
 
 def judged(matched, mistaken):
@@ -217,11 +217,13 @@ def test_choosing():
 
 
 def test_choosing_nothing_is_an_error():
-    with pytest.raises(AnswersError, match="by one of first, by_class, best, worst, random, not"):
+    with pytest.raises(
+        JudgedQueriesError, match="by one of first, by_class, best, worst, random, not"
+    ):
         choose_queries([stand_in(0, 1)], "luck")
-    with pytest.raises(AnswersError, match="0 queries ask for the given classes"):
+    with pytest.raises(JudgedQueriesError, match="0 queries ask for the given classes"):
         choose_queries([stand_in(0, 1)], classes=["cat"])
-    with pytest.raises(AnswersError, match="and 0 are to be shown"):
+    with pytest.raises(JudgedQueriesError, match="and 0 are to be shown"):
         choose_queries([stand_in(0, 1)], count=0)
 
 

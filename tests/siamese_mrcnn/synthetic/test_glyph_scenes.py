@@ -18,9 +18,9 @@ from siamese_mrcnn.synthetic.glyph_scenes import (
 )
 from siamese_mrcnn.synthetic.glyph_textures import (
     CONTRAST,
-    draw_colour,
-    draw_palette,
     paint_pattern,
+    sample_colour,
+    sample_palette,
 )
 
 CHARACTERS = "♠★A✿⚗"
@@ -145,9 +145,9 @@ def test_the_first_category_is_there_more_than_once():
 def test_colours_differ_from_those_they_must_not_resemble():
     rng = np.random.default_rng(3)
     for _ in range(50):
-        palette = draw_palette(rng)
+        palette = sample_palette(rng)
         behind = rng.uniform(0, 255, 3)
-        colour = draw_colour(rng, palette, [behind])
+        colour = sample_colour(rng, palette, [behind])
         assert np.linalg.norm(colour - behind) >= CONTRAST
         assert colour.min() >= 0 and colour.max() <= 255
 

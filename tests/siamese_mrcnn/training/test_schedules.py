@@ -2,21 +2,21 @@ from siamese_mrcnn.training.schedules import SCHEDULES, run_schedule
 
 
 class Recorder:
-    """Stands in for a model: notes the stages that it is to train."""
+    """Stands in for a model: notes the phases that it is to train."""
 
     def __init__(self, epoch):
-        self.epoch, self.stages = epoch, []
+        self.epoch, self.phases = epoch, []
 
     def train(self, train_dataset, val_dataset, learning_rate, epochs, layers, workers):
         assert (train_dataset, val_dataset, workers) == ("training", "validation", 3)
-        self.stages.append((self.epoch, epochs, layers, learning_rate))
+        self.phases.append((self.epoch, epochs, layers, learning_rate))
         self.epoch = max(self.epoch, epochs)
 
 
 def trained(schedule, epoch):
     model = Recorder(epoch)
     run_schedule(model, SCHEDULES[schedule], "training", "validation", workers=3)
-    return model.stages
+    return model.phases
 
 
 def test_the_papers_schedules():
@@ -25,7 +25,7 @@ def test_the_papers_schedules():
         (1, 120, "all", 0.02),
         (120, 160, "all", 0.002),
     ]
-    assert [stage[1] for stage in trained("all-classes", 0)] == [1, 240, 320]
+    assert [phase[1] for phase in trained("all-classes", 0)] == [1, 240, 320]
 
 
 def test_a_resumed_schedule_passes_over_what_is_done():
