@@ -41,10 +41,11 @@ class SiameseMaskRCNN(MaskRCNN):
     Attributes:
         keras_model: the `keras.Model` of this mode; it holds the weights.
         epoch: epochs that the weights have been trained for.
-        log_dir: folder of the current training run.
+        log_dir, checkpoint_path: as of `MaskRCNN`.
     """
 
     compiled_settings = (*COMPILED_SETTINGS, "SUBTRACT_MEAN_FROM_REFERENCE")
+    checkpoint_prefix = "siamese_mrcnn"
     config_class = Config
 
     def __init__(self, mode, model_dir, config):

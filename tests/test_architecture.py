@@ -21,7 +21,7 @@ CORE_ORDER = [
     ["weights", "drawing"],
     ["training", "converters"],
     ["matterport"],
-    ["model", "utils", "visualize"],
+    ["model", "utils", "visualize", "parallel_model"],
 ]
 SIAMESE_ORDER = [
     ["config", "data", "modeling", "fingerprints", "markdown"],

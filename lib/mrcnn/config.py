@@ -1,14 +1,18 @@
 """Every number of the Mask R-CNN core, once, with its unit.
 
 Subclass `Config` and override what differs; the upper-case names are those of Matterport's
-Mask R-CNN. An override whose name nearly equals a known one is refused with a suggestion.
+Mask R-CNN. An override whose name nearly equals a known one leads to a warning that names it.
 """
 
 import difflib
+import functools
+import logging
 
 import numpy as np
 
 from mrcnn.conventions import CONVENTIONS
+
+logger = logging.getLogger(__name__)
 
 # Settings that are whole numbers of at least 1.
 POSITIVE = ("GPU_COUNT", "IMAGES_PER_GPU", "SUBDIVISIONS", "NUM_CLASSES", "STEPS_PER_EPOCH")
@@ -112,7 +116,7 @@ class Config:
     def __init_subclass__(cls, **keywords):
         super().__init_subclass__(**keywords)
         for name in vars(cls):
-            _refuse_near_miss(name, _known_names(cls.__mro__[1:]))
+            _say_near_miss(name, _known_names(cls.__mro__[1:]))
 
     def __init__(self):
         self.BATCH_SIZE = self.IMAGES_PER_GPU * self.GPU_COUNT
@@ -125,7 +129,7 @@ class Config:
         self.validate()
 
     def __setattr__(self, name, value):
-        _refuse_near_miss(name, _known_names(type(self).__mro__) | set(vars(self)))
+        _say_near_miss(name, _known_names(type(self).__mro__) | set(vars(self)))
         super().__setattr__(name, value)
 
     def __getattr__(self, name):
@@ -200,11 +204,6 @@ class Config:
     def _validate_sizes(self):
         for name in ("IMAGE_MIN_DIM", "IMAGE_MAX_DIM"):
             _divisible(name, getattr(self, name), 64, self._must_divide(name))
-        if self.IMAGE_MIN_DIM and self.IMAGE_MIN_DIM > self.IMAGE_MAX_DIM:
-            raise ConfigError(
-                f"IMAGE_MIN_DIM ({self.IMAGE_MIN_DIM}) must not exceed IMAGE_MAX_DIM "
-                f"({self.IMAGE_MAX_DIM})."
-            )
 
     def _must_divide(self, name):
         """Whether this side becomes the side of the prepared image, six halvings deep."""
@@ -228,16 +227,22 @@ def _known_names(classes):
     return {name for cls in classes for name in vars(cls) if name.isupper()}
 
 
-def _refuse_near_miss(name, known):
-    """Refuse an upper-case name that is probably a slip of a known one."""
+def _say_near_miss(name, known):
+    """Warn of an upper-case name that is probably a slip of a known one."""
     if not name.isupper() or name in known:
         return
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.9)
     if close:
-        raise ConfigError(
-            f"{name} is not a setting, but {close[0]} is. Rename it to {close[0]}, "
-            "or, if it is a setting of your own, give it a name that differs more."
-        )
+        _warn_once(name, close[0])
+
+
+@functools.cache
+def _warn_once(name, close):
+    logger.warning(
+        "%s is no setting of this program and changes nothing in it, but %s is one: is that meant?",
+        name,
+        close,
+    )
 
 
 def _one_of(name, value, allowed):

@@ -1,7 +1,7 @@
 """Mask R-CNN for users: train it, load and save its weights, detect with it."""
 
 import logging
-from pathlib import Path
+import os
 
 import keras
 import numpy as np
@@ -11,7 +11,9 @@ from mrcnn.data.postprocessing import restore_detections
 from mrcnn.data.preprocessing import as_list, prepare_inputs, same_shape_chunks, windows_of
 from mrcnn.data.training_batches import Batches, PlainSources, load_sample
 from mrcnn.images.image import Geometry
+from mrcnn.matterport import functions
 from mrcnn.matterport.functions import *  # noqa: F403  its functions beside the class, by their old place
+from mrcnn.matterport.ignored_changes import say_what_is_ignored
 from mrcnn.matterport.layer_names import NamedModel, NamedTrainableModel
 from mrcnn.matterport.model_methods import MatterportMethods
 from mrcnn.matterport.molding import without_molding
@@ -26,6 +28,8 @@ from mrcnn.training.learning_rates import as_setting
 from mrcnn.weights import checkpoints
 from mrcnn.weights.layout import mask_rcnn_groups
 from mrcnn.weights.model_methods import WeightsMethods
+
+__all__ = [*functions.__all__, "MaskRCNN"]
 
 logger = logging.getLogger(__name__)
 
@@ -54,10 +58,12 @@ class MaskRCNN(WeightsMethods, MatterportMethods):
     Attributes:
         keras_model: the `keras.Model` of this mode; it holds the weights.
         epoch: epochs that the weights have been trained for.
-        log_dir: folder of the current training run.
+        log_dir, checkpoint_path: folder of the current training run, and the path of its
+            checkpoints with {epoch:04d} in it; texts.
     """
 
     compiled_settings = COMPILED_SETTINGS
+    checkpoint_prefix = "mask_rcnn"  # of the files' names, as programs search for them
     config_class = Config
 
     def __init__(self, mode, config, model_dir="logs"):
@@ -69,7 +75,7 @@ class MaskRCNN(WeightsMethods, MatterportMethods):
                 f"config must be an object of a subclass of {expected}, but is {config!r}. Make "
                 "one with MyConfig(), and give config= and model_dir= by name."
             )
-        self.mode, self.config, self.model_dir = mode, config, Path(model_dir)
+        self.mode, self.config, self.model_dir = mode, config, os.fspath(model_dir)
         self.epoch, self.log_dir, self.checkpoint, self.anchor_shape = 0, None, None, None
         self._functions = CompiledFunctions()
         with self._scope():
@@ -129,6 +135,7 @@ class MaskRCNN(WeightsMethods, MatterportMethods):
             the `keras.callbacks.History`, or None if there was nothing left to do.
         """
         self._require("training", "train")
+        say_what_is_ignored(type(self), MaskRCNN)
         if epochs <= self.epoch:
             logger.warning(
                 "Nothing to train up to epoch %d: epoch %d is reached already, as the name of the "
@@ -148,13 +155,14 @@ class MaskRCNN(WeightsMethods, MatterportMethods):
                 self._batches(train_dataset, augmentation, workers, loader),
                 self._validation(val_dataset, workers),
                 self.run_folder(),
+                self.checkpoint_name,
                 epochs,
                 self.checkpoint,
                 {"learning_rate": rate, "layers": layers, "train_bn": bool(train_bn)},
                 custom_callbacks or (),
             )
         self.epoch = epochs
-        self.checkpoint = checkpoints.checkpoint_path(self.log_dir, config.NAME.lower(), epochs)
+        self.checkpoint = checkpoints.checkpoint_path(self.log_dir, self.checkpoint_name, epochs)
         return history
 
     def _batches(self, dataset, augmentation, workers, loader):
@@ -197,6 +205,7 @@ class MaskRCNN(WeightsMethods, MatterportMethods):
         Returns:
             a `mrcnn.data.postprocessing.Detections` per image.
         """
+        say_what_is_ignored(type(self), MaskRCNN)
         return self.detect_prepared(self.prepare(images), verbose)
 
     def detect_prepared(self, prepared, verbose=0, in_prepared=False):

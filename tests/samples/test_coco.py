@@ -236,7 +236,7 @@ def test_a_trial(sample, folder, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sample, "STAGES", (Stage(1, "heads", 0.001),))
     options = ["--dataset", str(folder), "--logs", str(logs)]
     sample.main(["train", *options, "--model", "none"])
-    (latest,) = logs.glob("coco*/coco_0001.weights.h5")
+    (latest,) = logs.glob("coco*/mask_rcnn_coco_0001.weights.h5")
     printed = capsys.readouterr().out
     assert f"Saved: {latest}" in printed
     sample.main(["evaluate", *options, "--model", "last", "--limit", "2"])

@@ -243,7 +243,7 @@ def test_a_trial(modules, tiny, tmp_path, monkeypatch, capsys):
     given = ["--dataset", str(tmp_path / "data"), "--logs", str(tmp_path / "logs")]
     sample.main(["train", "--subset", "train", "--weights", "none", *given])
     names = sorted(path.name for path in tmp_path.glob("logs/*/*.weights.h5"))
-    assert names == ["nucleus_0001.weights.h5"]
+    assert names == ["mask_rcnn_nucleus_0001.weights.h5"]
     out = tmp_path / "out"
     detect = ["detect", "--subset", "stage1_test", "--weights", "last", "--out", str(out)]
     sample.main([*detect, *given])

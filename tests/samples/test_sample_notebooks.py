@@ -121,7 +121,7 @@ def test_train_shapes(tmp_path, kernel):
         changed_settings("shapes", "ShapesConfig"),
     )
     assert "mAP at IoU .5 on 3 fresh images of shapes: 0." in text
-    assert list(tmp_path.glob("shapes*/shapes_*.weights.h5"))
+    assert list(tmp_path.glob("shapes*/mask_rcnn_shapes_*.weights.h5"))
     assert len(pictures) >= 3
 
 
@@ -137,7 +137,7 @@ def test_train_balloon(tmp_path, kernel):
         },
         changed_settings("drawn_balloons", train=4, val=3),
     )
-    assert list(tmp_path.glob("logs/balloon*/balloon_0001.weights.h5"))
+    assert list(tmp_path.glob("logs/balloon*/mask_rcnn_balloon_0001.weights.h5"))
     assert len(pictures) == 4
 
 
@@ -154,7 +154,7 @@ def test_train_nucleus(tmp_path, kernel):
         },
         changed_settings("drawn_nuclei", settings=NUCLEUS_STEP, stage1_train=5, stage1_test=1),
     )
-    assert list(tmp_path.glob("logs/nucleus*/nucleus_0001.weights.h5"))
+    assert list(tmp_path.glob("logs/nucleus*/mask_rcnn_nucleus_0001.weights.h5"))
     assert (tmp_path / "out" / "drawn0000.png").exists()
     assert "ImageId,EncodedPixels\ndrawn0000," in text
     assert len(pictures) == 3

@@ -134,5 +134,5 @@ def test_a_trial(sample, tiny, tmp_path, monkeypatch, capsys):
     line = f"mAP at IoU .5 on 3 fresh images of shapes: {precision:.3f}"
     assert line in capsys.readouterr().out
     names = sorted(path.name for path in Path(logs).glob("*/*.weights.h5"))
-    assert names == ["shapes_0001.weights.h5", "shapes_0002.weights.h5"]
+    assert names == [f"mask_rcnn_shapes_000{epoch}.weights.h5" for epoch in (1, 2)]
     assert sample.main(["evaluate", "--logs", logs, "--images", "3"]) == precision

@@ -217,7 +217,8 @@ def test_checkpoints_of_the_original_set_the_epoch(tmp_path):
     ):
         model.epoch = 0
         assert len(load().loaded) == len(arrays_of(model.keras_model))
-        assert (model.epoch, model.log_dir) == (160, path.parent)
+        assert (model.epoch, model.log_dir) == (160, str(path.parent))
+        assert model.checkpoint_name == "siamese_mrcnn_tiny_siamese"
 
 
 @pytest.mark.parametrize("setting", [{"FEATURES": "c4"}, {"CONVENTIONS": "detectron"}])

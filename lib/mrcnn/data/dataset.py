@@ -21,14 +21,24 @@ class Dataset:
     `load_instance` and `class_of_instance` by faster versions.
     """
 
+    def __new__(cls, *arguments, **keywords):
+        """What a subclass needs whose `__init__` does not call this one's."""
+        del arguments, keywords
+        dataset = super().__new__(cls)
+        dataset._class_map = {}
+        dataset._same_class = {}  # "source.id" -> "source.id" of the class that it is part of
+        dataset._images_with = None
+        dataset._is_prepared = False
+        return dataset
+
     def __init__(self, class_map=None):
-        """Begin empty; `class_map` is the default of `prepare`."""
+        """Begin empty; `class_map` is the default of `prepare`.
+
+        Anything but a dict counts as none: many programs call `super().__init__(self)`.
+        """
         self.class_info = [{"source": "", "id": 0, "name": "BG"}]
         self.image_info = []
-        self._class_map = class_map or {}
-        self._same_class = {}  # "source.id" -> "source.id" of the class that it is part of
-        self._images_with = None
-        self._is_prepared = False
+        self._class_map = class_map if isinstance(class_map, dict) else {}
 
     # --- putting it together ------------------------------------------------------------------
 

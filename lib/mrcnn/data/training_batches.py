@@ -23,7 +23,7 @@ from mrcnn.data.anchor_targets import anchor_targets
 from mrcnn.data.augmentation import augment
 from mrcnn.data.prefetch import Prefetcher
 from mrcnn.data.preprocessing import plan_input
-from mrcnn.images.image import compose_image_meta, prepare_image
+from mrcnn.images.image import compose_image_meta, prepare_image, to_rgb
 from mrcnn.images.masks import prepare_masks
 
 logger = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ def prepare_sample(
 
     Args:
         image_id: number that goes into the image meta.
-        image: uint8 [H, W, 3].
+        image: [H, W, 3], or what else `mrcnn.images.image.to_rgb` takes.
         masks: bool [H, W, N], or a list of N masks [H, W].
         class_ids: int [N], negative for crowds.
         active_class_ids: [NUM_CLASSES] of 0 and 1, for the image meta.
@@ -75,8 +75,10 @@ def prepare_sample(
         dict of the arrays of a batch, without the batch axis.
 
     Raises:
+        SkipSample: if the crop of the image shows no instance.
         BrokenSample: if no instance is left in the prepared image.
     """
+    image = to_rgb(image)
     if isinstance(masks, np.ndarray):
         masks = [masks[..., index] for index in range(masks.shape[-1])]
     if augmentation is not None:
@@ -86,6 +88,8 @@ def prepare_sample(
     boxes, masks, kept = prepare_masks(masks, geometry, mini_shape)
     class_ids = np.asarray(class_ids, np.int32)[kept]
     if not np.any(class_ids > 0):
+        if geometry.crop:
+            raise SkipSample  # the crop shows none; another one may
         raise BrokenSample("no pixel of any instance is left after preparing the image")
     rpn_match, rpn_deltas = anchor_targets(geometry.prepared_shape, class_ids, boxes, config, rng)
     return {

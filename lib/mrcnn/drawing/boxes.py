@@ -17,6 +17,7 @@ from mrcnn.images.masks import restore_mask
 
 GREY = (0.5, 0.5, 0.5)
 HIDDEN, DOTTED, SOLID = range(3)  # visibilities, by their numbers in `draw_boxes`
+EXACT = ("masks", "refined_boxes")  # of which there may be no more than boxes
 BAND = 2  # pixels of the line that `draw_box` writes into an image
 
 
@@ -37,7 +38,7 @@ def draw_boxes(
         boxes: [N, (y1, x1, y2, x2)] pixels, before refinement; or None.
         refined_boxes: [N, 4] pixels, after it; or None. Rows of zeros are left out.
         masks: [height, width, N], or None.
-        captions: N texts, or None.
+        captions: N texts or more, or None.
         visibilities: N of 0 (grey and faint), 1 (coloured), 2 (coloured and solid); by default 1.
         title: text above the picture.
         ax: matplotlib axes to draw into; None makes a new picture.
@@ -54,7 +55,7 @@ def draw_boxes(
     ax = new_axes(np.shape(image), make=user_picture) if own else ax
     colors = random_colors(count)
     levels = [DOTTED] * count if visibilities is None else [int(each) for each in visibilities]
-    canvas = np.asarray(image)
+    canvas = np.array(image)
     shown = [index for index in range(count) if _has_any(before, after, index)]
     for index in shown if masks is not None else ():
         canvas = apply_mask(canvas, masks[:, :, index], colors[index])
@@ -149,7 +150,7 @@ def _check_counts(count, masks=None, **lists):
     if masks is not None:
         lists["masks"] = [None] * masks.shape[-1]
     for name, values in lists.items():
-        if values is not None and len(values) != count:
+        if values is not None and (len(values) < count or (name in EXACT and len(values) > count)):
             raise ValueError(f"{count} boxes need as many {name}, but got {len(values)}.")
 
 

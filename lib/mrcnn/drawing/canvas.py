@@ -1,6 +1,6 @@
 """What pictures consist of: figures and axes, boxes, outlines, captions, colours.
 
-Drawn with matplotlib's Figure alone; pyplot is used only where the program does.
+Drawn with matplotlib's Figure alone; pyplot is used only where something has imported it.
 """
 
 import colorsys
@@ -8,6 +8,7 @@ import io
 import math
 import os
 import sys
+import weakref
 
 import numpy as np
 from matplotlib.backends import BackendFilter, backend_registry
@@ -23,6 +24,9 @@ TITLE_SIZE = 12  # points
 CELL_WIDTH = 3.6  # inches of a picture in a grid
 TITLE_HEIGHT = 0.4  # inches above it
 HIGHEST_CELL = 1.2  # height / width of a picture in a grid, at most
+KEPT_PICTURES = 19  # that pyplot holds where nothing shows them; of more than 20 matplotlib warns
+
+_known_to_pyplot = weakref.WeakSet()
 
 
 class Picture(Figure):
@@ -31,7 +35,7 @@ class Picture(Figure):
     def _repr_png_(self):
         buffer = io.BytesIO()
         self.savefig(buffer, format="png")
-        if (pyplot := _pyplot_of_program()) is not None:
+        if (pyplot := pyplot_if_imported()) is not None:
             pyplot.close(self)  # or a notebook would show it once more, at the end of the cell
         return buffer.getvalue()
 
@@ -43,32 +47,39 @@ class Picture(Figure):
         return path
 
 
-def _pyplot_of_program():
-    """pyplot, if the script or notebook itself has imported it, as Keras always does; or None."""
-    pyplot = sys.modules.get("matplotlib.pyplot")
-    used = pyplot is not None and any(
-        value is pyplot for value in vars(sys.modules["__main__"]).values()
-    )
-    return pyplot if used else None
+def pyplot_if_imported():
+    """pyplot, if anything has imported it, as Keras does; or None."""
+    return sys.modules.get("matplotlib.pyplot")
 
 
 def user_picture(**keywords):
-    """A new `Picture`, which pyplot knows of, as its current figure, if the program uses it.
+    """A new `Picture`, which pyplot knows of, as its current figure, where it is imported.
 
-    So `plt.savefig` and the end of a notebook's cell find what was drawn last.
+    So `plt.savefig` and the end of a notebook's cell find what was drawn last. pyplot keeps
+    figures until they are closed. Where nothing shows them, a program that never closes one keeps
+    the latest `KEPT_PICTURES`.
 
     Args:
         keywords: as of `matplotlib.figure.Figure`.
     """
-    pyplot = _pyplot_of_program()
+    pyplot = pyplot_if_imported()
     if pyplot is None:
         return Picture(**keywords)
-    return pyplot.figure(FigureClass=Picture, **keywords)
+    if pyplot.get_backend().lower() in backend_registry.list_builtin(BackendFilter.NON_INTERACTIVE):
+        kept = sorted(
+            (each for each in _known_to_pyplot if pyplot.fignum_exists(each.number)),
+            key=lambda figure: figure.number,
+        )
+        for figure in kept[: max(len(kept) + 1 - KEPT_PICTURES, 0)]:
+            pyplot.close(figure)
+    figure = pyplot.figure(FigureClass=Picture, **keywords)
+    _known_to_pyplot.add(figure)
+    return figure
 
 
 def present(figure):
     """Open the window of a `user_picture` if pyplot's backend has windows; returns the figure."""
-    pyplot = _pyplot_of_program()
+    pyplot = pyplot_if_imported()
     if pyplot is not None and hasattr(figure, "number"):  # it is known to pyplot
         if pyplot.get_backend().lower() in backend_registry.list_builtin(BackendFilter.INTERACTIVE):
             pyplot.show()
@@ -89,19 +100,19 @@ def apply_mask(image, mask, color, alpha=0.5):
     """Tint the pixels of an image where a mask is set.
 
     Args:
-        image: uint8 [height, width, 3]; left as it is.
+        image: [height, width, 3], colours 0..255; an array is changed.
         mask: [height, width], set where not 0.
         color: (red, green, blue) in 0..1.
         alpha: 0 changes nothing, 1 covers.
 
     Returns:
-        uint8 [height, width, 3].
+        the image.
     """
-    tinted = np.array(image)
+    image = np.asarray(image)
     inside = np.asarray(mask).astype(bool)
-    blend = (1 - alpha) * tinted[inside] + alpha * 255 * np.asarray(color)
-    tinted[inside] = blend.round().astype(tinted.dtype)
-    return tinted
+    blend = (1 - alpha) * image[inside] + alpha * 255 * np.asarray(color)
+    image[inside] = blend.round().astype(image.dtype)
+    return image
 
 
 def new_axes(shape, figsize=None, make=Picture):

@@ -43,7 +43,7 @@ def display_instances(
         masks: [height, width, N], or None.
         class_ids: [N], index into class_names.
         class_names: names; the background's first.
-        scores: [N] in 0..1, or None.
+        scores: [N] in 0..1, or None. Of scores, colors and captions there may be more than N.
         title: text above the picture.
         figsize: (width, height) in inches of a new picture; by default as the image's sides.
         ax: matplotlib axes to draw into; None makes a new picture.
@@ -61,13 +61,13 @@ def display_instances(
     boxes = np.asarray(boxes).reshape(-1, 4)
     masks = masks if show_mask else None
     colors = random_colors(len(boxes)) if colors is None else colors
+    _check_counts(len(boxes), masks, class_ids, scores, colors, captions)
     if captions is None:
         captions = _captions(class_ids, class_names, scores)
-    _check_counts(len(boxes), masks, class_ids, scores, colors, captions)
     own = ax is None
     ax = new_axes(image.shape, figsize, user_picture) if own else ax
     shown = [index for index, (y1, x1, y2, x2) in enumerate(boxes) if y2 > y1 and x2 > x1]
-    canvas = image
+    canvas = np.array(image)
     for index in shown if masks is not None and filled else ():
         canvas = apply_mask(canvas, masks[:, :, index], colors[index])
     show_image(ax, canvas, title)
@@ -193,7 +193,7 @@ def _captions(class_ids, class_names, scores):
     names = [class_names[class_id] for class_id in class_ids]
     if scores is None:
         return names
-    return [f"{name} {score:.2f}".strip() for name, score in zip(names, scores, strict=True)]
+    return [f"{name} {score:.2f}".strip() for name, score in zip(names, scores, strict=False)]
 
 
 def _check_counts(count, masks, class_ids, scores, colors, captions):
@@ -202,8 +202,8 @@ def _check_counts(count, masks, class_ids, scores, colors, captions):
         "class ids": len(class_ids),
         "scores": count if scores is None else len(scores),
         "colors": len(colors),
-        "captions": len(captions),
+        "captions": count if captions is None else len(captions),
     }
     for name, found in counts.items():
-        if found != count:
+        if found < count or (name in ("masks", "class ids") and found > count):
             raise ValueError(f"{count} boxes need as many {name}, but got {found}.")

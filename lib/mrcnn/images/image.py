@@ -93,7 +93,7 @@ def _decode_carefully(path, upright):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path) as picture:
-                return to_rgb(np.asarray(_plain_mode(picture, upright)))
+                return to_rgb(_without_unit_range(np.asarray(_plain_mode(picture, upright))))
     except Image.UnidentifiedImageError as error:
         raise ImageError(f"The file {path} is not an image in a known format.") from error
     except DAMAGE as error:
@@ -112,12 +112,19 @@ def _plain_mode(picture, upright):
     return picture.convert("L" if picture.mode == "LA" else "RGB")
 
 
+def _without_unit_range(pixels):
+    """Floats 0..1, as files may hold them, as uint8 0..255; other pixels as they are."""
+    if pixels.dtype.kind == "f" and pixels.min() >= 0 and pixels.max() <= 1:
+        return np.around(pixels * 255).astype(np.uint8)
+    return pixels
+
+
 def to_rgb(array):
     """Make an array a uint8 RGB image [H, W, 3].
 
     Args:
         array: [H, W], [H, W, 1] (grey), [H, W, 2] (grey, alpha), [H, W, 3] or [H, W, 4]
-            (alpha); bool, whole numbers 0..255, uint16 over its whole range, or floats 0..1.
+            (alpha); bool, numbers 0..255, whole ones or not, or uint16 over its whole range.
             Alpha is dropped.
 
     Raises:
@@ -146,15 +153,29 @@ def _to_uint8(array):
     if array.dtype.kind not in "iuf":
         raise ImageError(f"An image must consist of numbers, but its type is {array.dtype}.")
     low, high = array.min(), array.max()
-    top = 1 if array.dtype.kind == "f" else 65535 if array.dtype == np.int32 else 255
+    top = 65535 if array.dtype == np.int32 else 255
     if not (low >= 0 and high <= top):
         raise ImageError(
             f"An image of type {array.dtype} must have values from 0 to {top}, but has "
             f"{low} to {high}. Scale it, or convert it to uint8 with values from 0 to 255."
         )
     if array.dtype.kind == "f":
-        return np.around(array * 255).astype(np.uint8)
+        refuse_unit_range(array)
+        return np.around(array).astype(np.uint8)
     return (array >> 8 if high > 255 else array).astype(np.uint8)
+
+
+def refuse_unit_range(array):
+    """Refuse floats 0..1, which would be black where 255 is white.
+
+    Raises:
+        ImageError: the largest value is above 0, but not above 1.
+    """
+    if array.dtype.kind == "f" and array.size and 0 < array.max() <= 1:
+        raise ImageError(
+            f"An image of type {array.dtype} must have values from 0 to 255, but has none above "
+            f"{array.max():.3g}, as if 1 were white. Multiply it by 255."
+        )
 
 
 @dataclass(frozen=True)

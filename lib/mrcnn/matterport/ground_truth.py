@@ -12,7 +12,7 @@ from mrcnn.data.augmentation import HorizontalFlip
 from mrcnn.data.augmentation import augment as apply_augmentation
 from mrcnn.data.preprocessing import plan_input
 from mrcnn.data.training_batches import SkipSample, load_sample
-from mrcnn.images.image import compose_image_meta, prepare_image
+from mrcnn.images.image import compose_image_meta, prepare_image, to_rgb
 from mrcnn.images.masks import prepare_masks
 from mrcnn.matterport.detection_targets import (
     build_detection_targets,
@@ -43,7 +43,7 @@ def load_image_gt(dataset, config, image_id, augment=False, augmentation=None, u
         [H, W, N], or [h, w, N] of mini-masks. Instances that vanish are left out.
     """
     rng = global_generator()
-    image = dataset.load_image(image_id)
+    image = to_rgb(dataset.load_image(image_id))
     masks, class_ids = dataset.load_mask(image_id)
     image, masks = _augmented(image, masks, _augmentations(augment, augmentation), rng)
     geometry = plan_input(image.shape, config, rng)

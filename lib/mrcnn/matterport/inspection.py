@@ -183,7 +183,8 @@ def proposal_steps(layer, rpn_class, rpn_bbox):
         normalised, best first; post_nms_anchor_ix: int32 [n], which of the K boxes of the first
         image become RoIs.
     """
-    _, positions = top_k(ops.convert_to_tensor(rpn_class[..., 1]), layer.pre_limit)
+    count = min(layer.pre_limit, rpn_class.shape[1])
+    _, positions = top_k(ops.convert_to_tensor(rpn_class[..., 1]), count)
     positions = ops.convert_to_numpy(positions).astype(np.int64)
     anchors = layer.anchors_normalized[positions]
     deltas = np.take_along_axis(rpn_bbox, positions[..., None], axis=1) * layer.deviations

@@ -1,5 +1,6 @@
 """The methods of Matterport's `MaskRCNN` that are thin here, since other modules do the work."""
 
+import os
 from datetime import datetime
 from pathlib import Path
 
@@ -64,15 +65,34 @@ class MatterportMethods:
     @property
     def checkpoint_path(self):
         """Path of the checkpoints of the current run, the epoch to be filled in by `format`."""
-        name = f"{self.config.NAME.lower()}_{{epoch:04d}}{checkpoints.KERAS_SUFFIX}"
-        return str(Path(self.run_folder()) / name)
+        name = f"{self.checkpoint_name}_{{epoch:04d}}{checkpoints.KERAS_SUFFIX}"
+        return os.path.join(self.log_dir, name)
+
+    @property
+    def checkpoint_name(self):
+        """What the names of the run's checkpoints begin with: "mask_rcnn_shapes".
+
+        A run that is gone on with keeps the name that its checkpoints have.
+        """
+        if self.checkpoint is not None and self.checkpoint.parent == self._run:
+            return checkpoints.name_of(self.checkpoint)
+        return f"{self.checkpoint_prefix}_{self.config.NAME.lower()}"
+
+    @property
+    def log_dir(self):
+        """Folder of the current training run, as text."""
+        return str(self.run_folder())
+
+    @log_dir.setter
+    def log_dir(self, folder):
+        self._run = None if folder is None else Path(folder)
 
     def run_folder(self):
         """Folder of the current training run, named anew unless there is one."""
-        if self.log_dir is None:
+        if self._run is None:
             started = datetime.now().strftime("%Y%m%dT%H%M%S")
-            self.log_dir = self.model_dir / f"{self.config.NAME.lower()}{started}"
-        return self.log_dir
+            self._run = Path(self.model_dir) / f"{self.config.NAME.lower()}{started}"
+        return self._run
 
     def set_log_dir(self, model_path=None):
         """Begin a new run, or go on with the run and the epoch of a checkpoint.
@@ -86,7 +106,7 @@ class MatterportMethods:
             return
         path = Path(model_path)
         self.checkpoint, self.epoch = path, checkpoints.epoch_of(path) or 0
-        own_run = path.resolve().parent.parent == self.model_dir.resolve()
+        own_run = path.resolve().parent.parent == Path(self.model_dir).resolve()
         self.log_dir = path.parent if own_run and checkpoints.position_of(path) else None
 
     def get_imagenet_weights(self):

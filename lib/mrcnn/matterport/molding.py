@@ -14,8 +14,14 @@ ROUNDING = 0.01  # more than float32 loses of a value 0..255 minus the mean
 
 
 def mold_image(images, config):
-    """Images [..., 3], RGB 0..255, minus the mean pixel: floats."""
-    return np.asarray(images).astype(np.float32) - config.MEAN_PIXEL
+    """Images [..., 3], RGB 0..255, minus the mean pixel: floats.
+
+    Raises:
+        mrcnn.images.image.ImageError: they are floats 0..1.
+    """
+    images = np.asarray(images)
+    prepared_images.refuse_unit_range(images)
+    return images.astype(np.float32) - config.MEAN_PIXEL
 
 
 def unmold_image(normalized_images, config):

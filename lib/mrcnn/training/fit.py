@@ -102,7 +102,9 @@ def compile_phase(model, config, learning_rate, layers, train_bn=None):
     model.optimizer.build(model.trainable_variables)
 
 
-def run_phase(model, config, batches, validation, log_dir, epochs, checkpoint, phase, callbacks=()):
+def run_phase(
+    model, config, batches, validation, log_dir, name, epochs, checkpoint, phase, callbacks=()
+):
     """Train up to an epoch, saving a checkpoint after each.
 
     Args:
@@ -111,6 +113,7 @@ def run_phase(model, config, batches, validation, log_dir, epochs, checkpoint, p
         batches: `mrcnn.data.training_batches.Batches` that begin with what is to be trained next.
         validation: the same for validation, or None.
         log_dir: folder for checkpoints, history.csv and TensorBoard's files.
+        name: what the names of the checkpoints begin with.
         epochs: number of the last epoch, counted from 1.
         checkpoint: path that the weights came from; its optimiser state is taken up if it is of
             the same phase. None: nothing to continue.
@@ -130,7 +133,7 @@ def run_phase(model, config, batches, validation, log_dir, epochs, checkpoint, p
         batches.epoch * config.STEPS_PER_EPOCH + batches.skipped,
     )
     Path(log_dir).mkdir(parents=True, exist_ok=True)
-    name, history = config.NAME.lower(), keras.callbacks.History()
+    history = keras.callbacks.History()
     try:
         for first, last, skipped in _spans(batches, epochs):
             batches.start_at(first, skipped)

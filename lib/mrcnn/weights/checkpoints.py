@@ -30,6 +30,11 @@ def position_of(path):
     return (int(match.group(1)), int(match.group(2) or 0)) if match else None
 
 
+def name_of(path):
+    """What a checkpoint's name begins with, the `name` of `checkpoint_path`."""
+    return PATTERN.sub("", Path(path).name)
+
+
 def epoch_of(path):
     """Epochs trained, from a checkpoint's name, see `position_of`; None if it does not tell."""
     position = position_of(path)
@@ -97,7 +102,7 @@ def find_last(model_dir, name):
             return path
     raise FileNotFoundError(
         f"No checkpoint was found below {model_dir}: expected a folder {name.lower()}<date> with a "
-        f"file like {name.lower()}_0001{KERAS_SUFFIX}. Check model_dir and NAME, or start from "
+        f"file like ..._{name.lower()}_0001{KERAS_SUFFIX}. Check model_dir and NAME, or start from "
         "other weights."
     )
 

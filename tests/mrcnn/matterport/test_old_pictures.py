@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from mrcnn import visualize
 from mrcnn.drawing import canvas
+from siamese_mrcnn.figures.detections import draw_panels, draw_result
 
 NAMES = ["BG", "cat", "dog"]
 
@@ -81,7 +82,7 @@ def test_wrong_boxes_are_told(image):
     box = [[0, 0, 5, 5]]
     for keywords, words in [
         ({"refined_boxes": box * 2}, "1 boxes need as many refined_boxes, but got 2"),
-        ({"captions": ["a", "b"]}, "1 boxes need as many captions, but got 2"),
+        ({"captions": []}, "1 boxes need as many captions, but got 0"),
         ({"masks": np.zeros((60, 80, 3))}, "1 boxes need as many masks, but got 3"),
     ]:
         with pytest.raises(ValueError, match=words):
@@ -257,11 +258,11 @@ def test_statistics_of_weights(capsys):
 
 
 @pytest.fixture
-def pyplot(monkeypatch):
-    """pyplot, as a script that imports it has it."""
+def pyplot():
+    """pyplot, which Keras has imported, and no other module of a program need have."""
     plt = pytest.importorskip("matplotlib.pyplot")
-    monkeypatch.setattr(sys.modules["__main__"], "plt", plt, raising=False)
     plt.switch_backend("agg")
+    plt.close("all")
     yield plt
     plt.close("all")
 
@@ -275,17 +276,59 @@ def test_programs_with_pyplot_find_the_picture_there(pyplot, image, tmp_path):
     assert not pyplot.get_fignums()
 
 
+def test_pictures_that_nothing_shows_do_not_pile_up(pyplot, image):
+    theirs = pyplot.figure()
+    pictures = [visualize.display_images([image]) for _ in range(canvas.KEPT_PICTURES + 3)]
+    numbers = pyplot.get_fignums()
+    assert len(numbers) == canvas.KEPT_PICTURES + 1 and theirs.number in numbers
+    assert pyplot.gcf() is pictures[-1] and pictures[3].number in numbers
+    assert pictures[2].number not in numbers
+
+
+def test_pictures_of_our_own_are_not_given_to_pyplot(pyplot, image):
+    found = {"rois": np.array([[1, 2, 30, 40]]), "masks": None, "scores": np.ones(1)}
+    for _ in range(3):
+        draw_result(image, image[:20, :20], found)
+        draw_panels([("a", image, image[:20, :20], found, None)])
+    assert not pyplot.get_fignums()
+
+
+@pytest.mark.filterwarnings("ignore:More than 20 figures:RuntimeWarning")
+def test_a_notebook_keeps_the_pictures_of_a_cell(pyplot, image, monkeypatch):
+    monkeypatch.setattr(pyplot, "get_backend", lambda: "inline")
+    for _ in range(canvas.KEPT_PICTURES + 1):
+        visualize.display_images([image])
+    assert len(pyplot.get_fignums()) == canvas.KEPT_PICTURES + 1
+
+
+def test_lists_may_be_longer_than_the_boxes(image):
+    box = np.array([[10, 20, 30, 50]])
+    more = {"scores": [0.5, 0.4], "colors": [(1, 0, 0), (0, 1, 0)]}
+    figure = visualize.display_instances(image, box, None, [1], NAMES, **more)
+    assert texts(figure) == ["cat 0.50"]
+    figure = visualize.display_instances(image, box, None, [1], NAMES, captions=["a", "b"], **more)
+    assert texts(figure) == ["a"]
+    figure = visualize.draw_boxes(image, boxes=box, captions=["a", "b"], visibilities=[2, 1])
+    assert texts(figure) == ["a"]
+    assert (image == 200).all()
+
+
+def test_what_programs_take_out_of_the_module():
+    (line,) = visualize.find_contours(np.pad(np.ones((2, 2)), 1), 0.5)
+    patch = visualize.Polygon(np.fliplr(line) - 1)
+    assert isinstance(patch, visualize.patches.Polygon) and visualize.lines.Line2D
+
+
 def test_given_axes_stay_theirs(pyplot, image):
     figure, ax = pyplot.subplots()
     visualize.draw_boxes(image, [[1, 2, 3, 4]], ax=ax)
     assert pyplot.get_fignums() == [figure.number]
 
 
-def test_programs_without_pyplot_leave_it_alone(image):
-    plt = pytest.importorskip("matplotlib.pyplot")
-    before = plt.get_fignums()
+def test_programs_without_pyplot_go_without(pyplot, image, monkeypatch):
+    monkeypatch.delitem(sys.modules, "matplotlib.pyplot")
     assert isinstance(visualize.display_images([image]), visualize.Picture)
-    assert plt.get_fignums() == before
+    assert "matplotlib.pyplot" not in sys.modules and not pyplot.get_fignums()
 
 
 def test_windows_open_where_there_are_any(pyplot, image, monkeypatch):

@@ -139,8 +139,10 @@ def test_from_data_to_evaluation(tmp_path, dataset, capsys):
     model.train(dataset, None, learning_rate=config.LEARNING_RATE, epochs=1, layers="heads",
                 custom_callbacks=[watch])  # fmt: skip
     assert seen == [0] and model.epoch == 1
-    assert os.path.dirname(model.checkpoint_path) == str(model.log_dir)
+    assert os.path.dirname(model.checkpoint_path) == model.log_dir
     assert os.path.exists(model.checkpoint_path.format(epoch=1))
+    found = sorted(name for name in os.listdir(model.log_dir) if name.startswith("mask_rcnn"))
+    assert found[-1] == "mask_rcnn_shapes_0001.weights.h5"
     model_path = os.path.join(MODEL_DIR, "mask_rcnn_shapes.h5")
     model.keras_model.save_weights(model_path)
 
@@ -244,13 +246,26 @@ def test_starting_from_imagenet(tmp_path, monkeypatch):
         np.testing.assert_array_equal(after[name], array + (name in tensors), err_msg=name)
 
 
+@pytest.mark.parametrize("mode", ["training", "inference"])
+def test_folders_are_texts_from_the_beginning(tmp_path, mode):
+    for folder in (str(tmp_path), tmp_path):
+        model = fewer_weights(mode=mode, config=ShapesConfig(), model_dir=folder)
+        assert model.model_dir + "/" in model.log_dir + "/"
+        assert os.path.join(model.log_dir, "a") == model.log_dir + os.sep + "a"
+        assert model.checkpoint_path == model.log_dir + "/mask_rcnn_shapes_{epoch:04d}.weights.h5"
+        assert model.model_dir == str(tmp_path) and not os.listdir(tmp_path)
+
+
 def test_a_new_run_or_the_run_of_a_checkpoint(tmp_path):
     model = fewer_weights(mode="training", config=ShapesConfig(), model_dir=str(tmp_path))
     model.set_log_dir(str(tmp_path / "shapes20180527T1234" / "mask_rcnn_shapes_0008.h5"))
-    assert model.epoch == 8 and model.log_dir == tmp_path / "shapes20180527T1234"
+    assert model.epoch == 8 and model.log_dir == str(tmp_path / "shapes20180527T1234")
+    assert model.checkpoint_path == model.log_dir + "/mask_rcnn_shapes_{epoch:04d}.weights.h5"
+    model.set_log_dir(str(tmp_path / "shapes20180527T1234" / "shapes_0008.weights.h5"))
+    assert model.checkpoint_path == model.log_dir + "/shapes_{epoch:04d}.weights.h5"
     model.set_log_dir()
-    assert model.epoch == 0 and model.log_dir.name.startswith("shapes2")
-    assert model.checkpoint_path.format(epoch=3).endswith("/shapes_0003.weights.h5")
+    assert model.epoch == 0 and os.path.basename(model.log_dir).startswith("shapes2")
+    assert model.checkpoint_path.format(epoch=3).endswith("/mask_rcnn_shapes_0003.weights.h5")
 
 
 def test_images_of_some_sources_are_not_augmented_in_training(tmp_path, dataset, monkeypatch):

@@ -53,7 +53,7 @@ class CopyFolder(keras.callbacks.Callback):
             self._copy(self.within)
 
     def _copy(self, target):
-        shutil.copytree(self.run.log_dir, target / self.run.log_dir.name)
+        shutil.copytree(self.run.log_dir, target / self.run.run_folder().name)
 
 
 # Without the pyramid: on a CPU, TensorFlow's gradient of RoIAlign loses an addition now and then.
@@ -89,7 +89,7 @@ def resumed(run, request):
         variable.assign(np.zeros(variable.shape, variable.dtype))
     model.load_latest_checkpoint()
     within = "_step000001" if request.param == "within an epoch" else ""
-    assert model.checkpoint.name == f"tiny_0001{within}.weights.h5"
+    assert model.checkpoint.name == f"mask_rcnn_tiny_0001{within}.weights.h5"
     assert model.epoch == 1
     history = model.train(BoxesDataset(), BoxesDataset(3), RATE, 2, LAYERS)
     return model, history, folder
@@ -112,7 +112,7 @@ def test_a_resumed_training_ends_where_an_unbroken_one_does(run, resumed):
 
 
 def test_a_resumed_training_stays_in_its_folder(run, resumed):
-    assert resumed[0].log_dir == resumed[2] / run[0].log_dir.name
+    assert resumed[0].run_folder() == resumed[2] / run[0].run_folder().name
     assert [row["epoch"] for row in history_lines(resumed[0].log_dir)] == ["1", "2"]
 
 
@@ -132,7 +132,18 @@ def test_a_snapshot_of_the_first_epoch_goes_on_in_its_folder(tmp_path):
     path = checkpoint_path(tmp_path / "tiny20240101T000000", "tiny", 0, 1)
     model.save_weights(path)
     model.load_latest_checkpoint()
-    assert (model.checkpoint, model.log_dir, model.epoch) == (path, path.parent, 0)
+    assert (model.checkpoint, model.run_folder(), model.epoch) == (path, path.parent, 0)
+
+
+def test_a_run_goes_on_under_the_name_that_its_checkpoints_have(tmp_path):
+    model = tiny_model("training", tmp_path, STEPS_PER_EPOCH=1)
+    run = tmp_path / "tiny20240101T000000"
+    model.save_weights(run / "tiny_0001.weights.h5")
+    model.load_latest_checkpoint()
+    model.train(BoxesDataset(), None, 0.001, 2, "heads")
+    names = [path.name for path in sorted(run.glob("*.weights.h5"))]
+    assert names == ["tiny_0001.weights.h5", "tiny_0002.weights.h5"]
+    assert model.find_last() == model.checkpoint_path.format(epoch=2) == str(run / names[1])
 
 
 def test_a_snapshot_needs_epochs_as_long_as_its_own(tmp_path):
@@ -147,9 +158,10 @@ def test_a_snapshot_needs_epochs_as_long_as_its_own(tmp_path):
 
 
 def test_every_epoch_leaves_its_weights_and_the_last_one_the_optimiser(run):
-    names = {path.name for path in run[0].log_dir.glob("*.h5")}
-    assert names == {"tiny_0001.weights.h5", "tiny_0002.weights.h5", "tiny_0002.optimizer.h5"}
-    assert run[0].find_last() == str(run[0].log_dir / "tiny_0002.weights.h5")
+    names = {path.name for path in run[0].run_folder().glob("*.h5")}
+    name = "mask_rcnn_tiny"
+    assert names == {f"{name}_000{end}.h5" for end in ("1.weights", "2.weights", "2.optimizer")}
+    assert run[0].find_last() == str(run[0].run_folder() / "mask_rcnn_tiny_0002.weights.h5")
     loaded = tiny_model("inference", run[0].model_dir)
     loaded.load_latest_checkpoint()
     assert_same_arrays(arrays_of(loaded.keras_model), arrays_of(run[0].keras_model))
@@ -167,7 +179,7 @@ def test_history_csv_holds_every_loss_of_every_epoch(run):
 
 def test_tensorboard_reads_the_same_curves(run):
     for folder, prefix in (("train", ""), ("validation", "val_")):
-        events = events_of(run[0].log_dir / folder)
+        events = events_of(run[0].run_folder() / folder)
         assert set(events.Tags()["scalars"]) == {"loss", *FIVE_LOSSES}
         for name in events.Tags()["scalars"]:
             points = events.Scalars(name)
@@ -184,11 +196,11 @@ def test_a_second_training_of_the_same_stage_goes_on_from_the_last_checkpoint(
     model = tiny_model("training", tmp_path)
     model.train(BoxesDataset(), None, 0.02, epochs=3, layers="heads")
     model.train(BoxesDataset(), None, 0.02, epochs=5, layers="all")
-    batches, _, log_dir, epochs, checkpoint, phase, _ = calls[1][2:]
+    batches, _, log_dir, name, epochs, checkpoint, phase, _ = calls[1][2:]
     assert (batches.epoch, epochs, model.epoch) == (3, 5, 5)
-    assert checkpoint == log_dir / "tiny_0003.weights.h5"
+    assert checkpoint == log_dir / "mask_rcnn_tiny_0003.weights.h5" and name == "mask_rcnn_tiny"
     assert phase == {"learning_rate": 0.02, "layers": "all", "train_bn": False}
-    assert calls[0][4] == log_dir and calls[0][6] is None
+    assert calls[0][4] == log_dir and calls[0][7] is None
 
 
 @pytest.mark.parametrize("train_bn", [True, False])
@@ -315,9 +327,9 @@ def test_training_needs_images_of_one_size(tmp_path, mode):
 
 
 def test_a_damaged_optimiser_is_told_before_training(run, tmp_path):
-    folder = tmp_path / run[0].log_dir.name
+    folder = tmp_path / run[0].run_folder().name
     shutil.copytree(run[0].log_dir, folder)
-    optimizer_path(folder / "tiny_0002.weights.h5").write_bytes(b"nonsense")
+    optimizer_path(folder / "mask_rcnn_tiny_0002.weights.h5").write_bytes(b"nonsense")
     model = tiny_model("training", tmp_path)
     model.load_latest_checkpoint()
     with pytest.raises(ValueError, match=r"tiny_0002\.optimizer\.h5 does not hold"):

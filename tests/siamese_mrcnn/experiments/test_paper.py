@@ -194,7 +194,7 @@ def test_training_starts_where_the_latest_one_stopped(a_trial, tmp_path, capsys,
     first.save_weights(path)
     second, _, _ = run.start_training()
     assert (first.epoch, second.epoch) == (0, 2)
-    assert second.log_dir == path.parent and f"Going on after epoch 2: {path}" in said(capsys)
+    assert second.log_dir == str(path.parent) and f"Going on after epoch 2: {path}" in said(capsys)
     assert_same_arrays(arrays_of(second.keras_model), arrays_of(first.keras_model))
     assert training.active_classes == tuple(range(1, 13))
 
