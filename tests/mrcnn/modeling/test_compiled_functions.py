@@ -106,11 +106,11 @@ def test_tensorflow_does_not_warn_of_many_shapes(model):
 CROPPING = """
 import keras, numpy as np
 from mrcnn.modeling.compiled_functions import compiled
-from mrcnn.ops.roi_pooling import MapCrops
+from mrcnn.ops.roi_align import PyramidRoIAlign
 
-inputs = [keras.Input((5, 4)), keras.Input((16, 16, 4))]
-model = keras.Model(inputs, keras.ops.relu(MapCrops(7, (64, 64))(inputs)))
-compiled(model)([np.ones((3, 5, 4), "float32"), np.ones((3, 16, 16, 4), "float32")])
+inputs = [keras.Input((5, 4)), *(keras.Input((side, side, 4)) for side in (16, 8, 4, 2))]
+model = keras.Model(inputs, keras.ops.relu(PyramidRoIAlign(7, (64, 64))(inputs)))
+compiled(model)([np.ones((3, *each.shape[1:]), "float32") for each in inputs])
 """
 
 
