@@ -88,26 +88,13 @@ class TrainingMethods:
             return None
         config, rate = self.config, as_setting(learning_rate)
         train_bn = config.TRAIN_BN if train_bn is None else train_bn
-        loading = {"workers": workers, "sample_loader": self.sample_loader}
-        batches = Batches(
-            train_dataset,
-            config,
-            config.STEPS_PER_EPOCH,
-            config.SEED,
-            augmentation,
-            no_augmentation_sources or (),
-            **loading,
-        )
-        validation = None
-        if val_dataset is not None:  # the same batches after every epoch, so that epochs compare
-            steps, seed = config.VALIDATION_STEPS, config.SEED + 1
-            validation = Batches(val_dataset, config, steps, seed, **loading)
+        plain_sources = no_augmentation_sources or ()
         with self._scope():
             history = run_phase(
                 self.keras_model,
                 config,
-                batches,
-                validation,
+                self._batches(train_dataset, workers, augmentation, plain_sources),
+                self._validation(val_dataset, workers),
                 self.run_folder(),
                 self.epoch,
                 epochs,
@@ -118,6 +105,25 @@ class TrainingMethods:
         self.epoch = history.epoch[-1] + 1  # a callback may have stopped it early
         self.checkpoint = checkpoints.checkpoint_path(self.log_dir, config.NAME.lower(), self.epoch)
         return history
+
+    def _batches(self, dataset, workers, augmentation, plain_sources):
+        return Batches(
+            dataset,
+            self.config,
+            self.config.STEPS_PER_EPOCH,
+            self.config.SEED,
+            augmentation,
+            plain_sources,
+            workers=workers,
+            sample_loader=self.sample_loader,
+        )
+
+    def _validation(self, dataset, workers):
+        """The same batches after every epoch, so that epochs compare."""
+        if dataset is None:
+            return None
+        steps, seed, loader = self.config.VALIDATION_STEPS, self.config.SEED + 1, self.sample_loader
+        return Batches(dataset, self.config, steps, seed, workers=workers, sample_loader=loader)
 
 
 def compilation(config):
