@@ -49,11 +49,12 @@ def _detect(folder):
 
 
 def _train_step(folder):
+    from mrcnn.data.training_batches import Batches
     from mrcnn.training.fit import compile_phase
-    from mrcnn.training.training_model import TrainableModel
+    from mrcnn.training.losses import TrainableModel
     from siamese_mrcnn.config import SmallConfig
     from siamese_mrcnn.data.coco import CocoDataset
-    from siamese_mrcnn.data.training_samples import SiameseBatches
+    from siamese_mrcnn.data.training_samples import load_sample
     from siamese_mrcnn.modeling.siamese_network import SiameseNetwork
 
     class Config(SmallConfig):
@@ -62,8 +63,8 @@ def _train_step(folder):
     config = Config()
     model = TrainableModel(SiameseNetwork(config), config.IMAGE_SHAPE)
     compile_phase(model, config, 1e-6, "all")
-    batches = SiameseBatches(CocoDataset.from_folder(folder, "train"), config, 1, workers=0)
-    x, y = batches[0]
+    dataset = CocoDataset.from_folder(folder, "train")
+    x, y = Batches(dataset, config, 1, workers=0, sample_loader=load_sample)[0]
     return lambda: model.train_on_batch(x, y)
 
 

@@ -1,11 +1,12 @@
 """The trained model of the box at work: glyphs that it never saw, measured and drawn."""
 
+import contextlib
 import tempfile
 from pathlib import Path
 
 import keras
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from mrcnn.progress import progress_bar
 from mrcnn.training.learning_rates import LearningRate
 from mrcnn.training.random_start import start_at_random
 from siamese_mrcnn.config import GlyphConfig
@@ -91,54 +92,33 @@ def train(training, steps, folder):
     with tempfile.TemporaryDirectory(dir=folder, prefix="logs-") as logs:
         model = SiameseMaskRCNN("training", logs, config)
         start_at_random(model, training)
-        losses = StepLosses()
-        with ProgressBar(steps) as bar:
-            callbacks = [bar.callback(), losses]
-            model.train(training, None, rate, 1, "all", custom_callbacks=callbacks)
+        with _no_bar_of_keras(), progress_bar("steps") as bar:
+            losses = StepLosses(bar, steps)
+            model.train(training, None, rate, 1, "all", custom_callbacks=[losses])
     return losses.losses
 
 
 class StepLosses(keras.callbacks.Callback):
-    """Keeps the loss of every step, where Keras tells the mean of the epoch so far."""
+    """Keeps the loss of every step, where Keras tells the mean of the epoch so far; moves a bar."""
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def __init__(self, bar, steps):
+        super().__init__()
         self.losses, self._sum = [], 0.0
+        self._bar, self._task = bar, bar.add_task("Training", total=steps)
 
     def on_train_batch_end(self, batch, logs=None):
-        before, self._sum = self._sum, (batch + 1) * float(logs["loss"])
+        mean, before = float(logs["loss"]), self._sum
+        self._sum = (batch + 1) * mean
         self.losses.append(self._sum - before)
+        self._bar.update(self._task, advance=1, description=f"Training, loss {mean:.2f}")
 
 
-class ProgressBar:
-    """One bar in place of Keras' own."""
-
-    def __init__(self, steps):
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.completed:.0f}/{task.total:.0f} steps, loss {task.fields[loss]},"),
-            TimeElapsedColumn(),
-            TextColumn("gone,"),
-            TimeRemainingColumn(),
-            TextColumn("left"),
-        )
-        self._task = self._bar.add_task("Training", total=steps, loss="-")
-
-    def __enter__(self):
-        self._interactive = keras.config.is_interactive_logging_enabled()
-        keras.config.disable_interactive_logging()
-        self._bar.start()
-        return self
-
-    def __exit__(self, *error):
-        self._bar.stop()
-        if self._interactive:
+@contextlib.contextmanager
+def _no_bar_of_keras():
+    interactive = keras.config.is_interactive_logging_enabled()
+    keras.config.disable_interactive_logging()
+    try:
+        yield
+    finally:
+        if interactive:
             keras.config.enable_interactive_logging()
-
-    def callback(self):
-        """A Keras callback that moves the bar."""
-        return keras.callbacks.LambdaCallback(on_train_batch_end=self._advance)
-
-    def _advance(self, batch, logs):
-        del batch
-        self._bar.update(self._task, advance=1, loss=f"{float(logs['loss']):.2f}")

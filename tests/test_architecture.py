@@ -14,7 +14,7 @@ LONGEST_FILE, LONGEST_FUNCTION, LARGEST_FOLDER = 350, 50, 13  # lines, lines, mo
 # Folders and single files of each package from low to high: what stands in one row may import what
 # stands in rows above it, and nothing of its own row but itself.
 CORE_ORDER = [
-    ["files", "conventions", "backend_check"],
+    ["files", "conventions", "backend_check", "progress"],
     ["resumable_download"],
     ["config", "ops", "images"],
     ["data", "modeling", "metrics"],
@@ -24,7 +24,7 @@ CORE_ORDER = [
     ["model", "utils", "visualize", "parallel_model"],
 ]
 SIAMESE_ORDER = [
-    ["config", "data", "modeling", "fingerprints", "markdown"],
+    ["config", "data", "modeling", "fingerprints"],
     ["synthetic", "own_data", "evaluation", "model"],
     ["figures"],
     ["training", "visualize"],

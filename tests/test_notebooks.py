@@ -41,7 +41,7 @@ class WorkingCopy:
 
     def __init__(self, folder, kernel):
         self.folder, self.kernel, self.executed = folder, kernel, {}
-        for name in (*NOTEBOOKS, "pyproject.toml"):
+        for name in (*NOTEBOOKS, "pyproject.toml", "experiments/installation.py"):
             (folder / name).parent.mkdir(exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
         self.copied = files_below(folder)

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from siamese_mrcnn.markdown import markdown_table
+from mrcnn.drawing.tables import Table
 
 # {categories to train on: categories drawn}; every fourth of the first 80 is left out, as of those
 # of the test scenes by split 1
@@ -37,8 +37,8 @@ def main():
         precision = [report[kind]["AP50"]["mean"] for kind in ("bbox", "segm")]
         cells.append([comparison, str(seen), *(f"{100 * each:.1f}" for each in precision)])
     head = ["comparison", "categories", "boxes AP50", "masks AP50"]
-    table = markdown_table(head, cells)
-    (folder / "ablations.md").write_text(table)
+    table = Table(head, cells)
+    (folder / "ablations.md").write_text(table.to_markdown())
     print(table)
 
 

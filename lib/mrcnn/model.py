@@ -9,7 +9,7 @@ import numpy as np
 from mrcnn.config import Config, ConfigError
 from mrcnn.data.postprocessing import restore_detections
 from mrcnn.data.preprocessing import as_list, prepare_inputs, same_shape_chunks, windows_of
-from mrcnn.data.training_batches import Batches, PlainSources, load_sample
+from mrcnn.data.training_samples import load_sample
 from mrcnn.images.image import Geometry
 from mrcnn.matterport import functions
 from mrcnn.matterport.functions import *  # noqa: F403  its functions beside the class, by their old place
@@ -23,9 +23,7 @@ from mrcnn.modeling.conv_norm import is_folded
 from mrcnn.modeling.mask_rcnn import MaskRCNNNetwork
 from mrcnn.modeling.mask_rcnn_c4 import C4Network
 from mrcnn.training.distribution import devices_scope
-from mrcnn.training.fit import run_phase
-from mrcnn.training.learning_rates import as_setting
-from mrcnn.weights import checkpoints
+from mrcnn.training.fit import TrainingMethods
 from mrcnn.weights.layout import mask_rcnn_groups
 from mrcnn.weights.model_methods import WeightsMethods
 
@@ -47,7 +45,7 @@ COMPILED_SETTINGS = (
 MASK_ROWS = (4, 16, 64)
 
 
-class MaskRCNN(WeightsMethods, MatterportMethods):
+class MaskRCNN(TrainingMethods, WeightsMethods, MatterportMethods):
     """Mask R-CNN with a ResNet, by FEATURES of the configuration with a feature pyramid or none.
 
     Args:
@@ -96,102 +94,6 @@ class MaskRCNN(WeightsMethods, MatterportMethods):
         return mask_rcnn_groups(architecture)
 
     sample_loader = staticmethod(load_sample)
-
-    # --- training -------------------------------------------------------------------------------
-
-    def train(
-        self,
-        train_dataset,
-        val_dataset,
-        learning_rate,
-        epochs,
-        layers,
-        augmentation=None,
-        custom_callbacks=None,
-        no_augmentation_sources=None,
-        workers=1,
-        train_bn=None,
-    ):
-        """Train up to an epoch; call it again with a higher one for the next phase.
-
-        Each epoch has STEPS_PER_EPOCH batches and leaves a checkpoint in `log_dir`, and one every
-        SNAPSHOT_STEPS within it. After `load_latest_checkpoint`, training goes on from there,
-        with the same batches and the same optimiser as if it had never stopped.
-
-        Args:
-            train_dataset, val_dataset: prepared `Dataset`; val_dataset may be None.
-            learning_rate: of this phase: a number or a
-                `mrcnn.training.learning_rates.LearningRate`.
-            epochs: number of the last epoch, counted from the very beginning.
-            layers: "heads", "3+", "4+", "5+", "all", or a regular expression of layer names.
-            augmentation: see `mrcnn.data.augmentation.augment`.
-            custom_callbacks: more Keras callbacks.
-            no_augmentation_sources: names of sources whose images are not augmented.
-            workers: threads that prepare batches.
-            train_bn: whether this phase updates the statistics of batch normalisations; TRAIN_BN
-                if None.
-
-        Returns:
-            the `keras.callbacks.History`, or None if there was nothing left to do.
-        """
-        self._require("training", "train")
-        say_what_is_ignored(type(self), MaskRCNN)
-        if epochs <= self.epoch:
-            logger.warning(
-                "Nothing to train up to epoch %d: epoch %d is reached already, as the name of the "
-                "weights file says. Give a higher number, or set `epoch` of the model to 0.",
-                epochs,
-                self.epoch,
-            )
-            return None
-        config, loader, rate = self.config, self.sample_loader, as_setting(learning_rate)
-        if no_augmentation_sources:
-            loader = PlainSources(loader, no_augmentation_sources)
-        train_bn = config.TRAIN_BN if train_bn is None else train_bn
-        with self._scope():
-            history = run_phase(
-                self.keras_model,
-                config,
-                self._batches(train_dataset, augmentation, workers, loader),
-                self._validation(val_dataset, workers),
-                self.run_folder(),
-                self.checkpoint_name,
-                epochs,
-                self.checkpoint,
-                {"learning_rate": rate, "layers": layers, "train_bn": bool(train_bn)},
-                custom_callbacks or (),
-            )
-        self.epoch = epochs
-        self.checkpoint = checkpoints.checkpoint_path(self.log_dir, self.checkpoint_name, epochs)
-        return history
-
-    def _batches(self, dataset, augmentation, workers, loader):
-        config = self.config
-        return Batches(
-            dataset,
-            config,
-            config.STEPS_PER_EPOCH,
-            seed=config.SEED,
-            epoch=self.epoch,
-            skipped=checkpoints.steps_after(self.epoch, self.checkpoint),
-            augmentation=augmentation,
-            workers=workers,
-            sample_loader=loader,
-        )
-
-    def _validation(self, dataset, workers):
-        """The same validation batches after every epoch, so that epochs compare."""
-        if dataset is None:
-            return None
-        return Batches(
-            dataset,
-            self.config,
-            self.config.VALIDATION_STEPS,
-            seed=self.config.SEED + 1,
-            repeat=True,
-            workers=workers,
-            sample_loader=self.sample_loader,
-        )
 
     # --- detection ------------------------------------------------------------------------------
 
@@ -288,6 +190,7 @@ class MaskRCNN(WeightsMethods, MatterportMethods):
         return NamedTrainableModel(self.network, (side, side), name="training")
 
     def _require(self, mode, method):
+        say_what_is_ignored(type(self), MaskRCNN)
         if self.mode != mode:
             raise RuntimeError(
                 f'{method}() needs a model in mode "{mode}", but this one was made in mode '

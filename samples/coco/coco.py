@@ -18,12 +18,13 @@ import mrcnn.model as modellib
 from mrcnn import utils
 from mrcnn.config import Config
 from mrcnn.data.augmentation import HorizontalFlip
+from mrcnn.training.fit import run_schedule
 from mrcnn.training.starting_weights import WORDS, load_starting_weights
 from siamese_mrcnn.commands.common import positive
 from siamese_mrcnn.data.coco_annotations import decode_mask, is_crowd, read_annotations
 from siamese_mrcnn.evaluation.plain_mask_rcnn import evaluate_plain
 from siamese_mrcnn.evaluation.reports import to_markdown
-from siamese_mrcnn.training.schedules import Phase, run_schedule
+from siamese_mrcnn.training.schedules import Phase
 
 SOURCE = "coco"
 CHECKPOINTS = Path(__file__).parents[2] / "checkpoints"

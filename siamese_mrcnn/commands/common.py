@@ -60,6 +60,21 @@ def add_config_argument(parser):
     )
 
 
+def refuse_settings(arguments, reasons):
+    """Refuse to be told by --set what a command decides by itself.
+
+    Args:
+        arguments: of `add_config_argument`.
+        reasons: {key: a sentence that says what decides}.
+
+    Raises:
+        ValueError: with the sentence.
+    """
+    for key, _ in arguments.settings:
+        if key in reasons:
+            raise ValueError(f"--set {key} would change nothing here. {reasons[key]}")
+
+
 def add_data_arguments(parser, split):
     """Which data, and how it is asked for.
 

@@ -35,7 +35,7 @@ def add_arguments(parser):
 def run(arguments):
     common.load_backend(arguments)
     from siamese_mrcnn import demo
-    from siamese_mrcnn.evaluation.benchmark import run_benchmark, to_markdown
+    from siamese_mrcnn.evaluation.benchmark import run_benchmark, to_table
 
     weights = demo.shipped_weights(arguments.weights)
     out = Path(arguments.out)
@@ -45,7 +45,7 @@ def run(arguments):
     print(f"2. Searching them with {weights}", flush=True)
     model = demo.load_model(weights, out)
     reports = run_benchmark(model, testing, demo.SPLIT, benchmark, runs=arguments.runs)
-    print(f"In percent; novel categories were never trained on:\n\n{to_markdown(reports)}")
+    print(f"In percent; novel categories were never trained on:\n\n{to_table(reports)}\n")
     pictures = demo.draw_sheets(model, testing, benchmark, out, not arguments.contour)
     if arguments.steps:
         print(f"3. Training {arguments.steps} steps from random weights", flush=True)

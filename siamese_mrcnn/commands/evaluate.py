@@ -39,8 +39,11 @@ def run(arguments):
     common.load_backend(arguments)
     from siamese_mrcnn.config import make_config
     from siamese_mrcnn.evaluation import evaluate
+    from siamese_mrcnn.evaluation.one_shot import PROFILES
     from siamese_mrcnn.own_data.load import load_dataset
 
+    reasons = dict.fromkeys(PROFILES[arguments.profile], "The profile decides: see --profile.")
+    common.refuse_settings(arguments, reasons | {"NUM_TARGETS": "Give --shots instead."})
     dataset = load_dataset(arguments.data, portion="test", **common.source_options(arguments))
     classes = common.choose_classes(arguments.classes, dataset, arguments.split)
     config = make_config(

@@ -21,6 +21,8 @@ def add_arguments(parser):
 
 
 def run(arguments):
+    rate = "This step has a rate of its own; LEARNING_RATE is that of train."
+    common.refuse_settings(arguments, {"LEARNING_RATE": rate})
     common.load_backend(arguments)
     import keras
 

@@ -49,8 +49,8 @@ def add_arguments(parser):
         "--learning-rate",
         type=common.above_zero,
         metavar="RATE",
-        help=f"of a single phase (default: that of the run to go on with, else {RATE}; "
-        f"{RATE_FROM_RANDOM} from random weights)",
+        help="of a single phase (default: LEARNING_RATE of --set; else that of the run to go on "
+        f"with; else {RATE}, from random weights {RATE_FROM_RANDOM})",
     )
     add_rate_arguments(parser)
     parser.add_argument("--steps", type=common.positive, metavar="N", help="batches an epoch")
@@ -109,11 +109,11 @@ def run(arguments):
     refuse_nothing_to_exclude(arguments)
     import keras
 
+    from mrcnn.training.fit import run_schedule
     from mrcnn.weights.checkpoints import saved_phase
     from siamese_mrcnn.config import make_config
     from siamese_mrcnn.model import SiameseMaskRCNN
     from siamese_mrcnn.own_data.load import open_data
-    from siamese_mrcnn.training.schedules import run_schedule
     from siamese_mrcnn.training.starting_weights import start_from
 
     training, validation = open_data(
@@ -193,7 +193,7 @@ def choose_rate(arguments, before, usual_rate):
     from mrcnn.training.learning_rates import learning_rate
 
     given = {
-        "base": arguments.learning_rate,
+        "base": arguments.learning_rate or set_rate(arguments),
         "warm_up_steps": arguments.warm_up,
         "warm_up": arguments.warm_up_kind,
         "drop_steps": arguments.drop_at,
@@ -201,6 +201,18 @@ def choose_rate(arguments, before, usual_rate):
     rate = learning_rate(before.get("learning_rate", usual_rate))
     rate = learning_rate(rate._replace(**{key: v for key, v in given.items() if v is not None}))
     return rate if rate.changes else rate.base
+
+
+def set_rate(arguments):
+    """The learning rate that --set LEARNING_RATE=RATE names, or None.
+
+    Raises:
+        ValueError: it is none.
+    """
+    value = dict(arguments.settings).get("LEARNING_RATE")
+    if value is not None and not (isinstance(value, int | float) and value > 0):
+        raise ValueError(f"LEARNING_RATE must be a number above 0, but is {value!r}.")
+    return value
 
 
 def usual_schedule(arguments):
@@ -223,6 +235,7 @@ def refuse_mixed_phases(arguments):
         "--warm-up": arguments.warm_up,
         "--warm-up-kind": arguments.warm_up_kind,
         "--drop-at": arguments.drop_at,
+        "--set LEARNING_RATE": set_rate(arguments),
     }
     given = [name for name, value in single.items() if value is not None]
     if given and (arguments.schedule or arguments.epochs is None):

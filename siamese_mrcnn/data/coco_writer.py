@@ -1,12 +1,12 @@
 """What drawn data sets share: a folder of one's own, pictures, and entries in COCO's layout."""
 
 import json
-import os
 
 import cv2
 import numpy as np
 from pycocotools import mask as rle_tools
 
+from mrcnn.files import written_whole
 from siamese_mrcnn.data.rle import run_lengths_of
 
 JPEG_QUALITY = 95
@@ -89,17 +89,22 @@ def annotation_entry(number, image_id, class_id, crowd, mask):
 
 
 def write_picture(path, picture):
-    """Write uint8 [H, W, 3] RGB as a JPEG file."""
+    """Write uint8 [H, W, 3] RGB as a JPEG file.
+
+    One that is cut off by an interruption is drawn again: its annotations come last.
+    """
     bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
     done, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     if not done:
         raise DrawnFolderError(f"The picture {path} could not be encoded as JPEG.")
-    _write(path, data.tobytes())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
 
 
 def write_json(path, content):
     """Write a JSON file, all at once."""
-    _write(path, json.dumps(content).encode("utf-8"))
+    with written_whole(path) as file:
+        file.write(json.dumps(content))
 
 
 def _plain_counts(mask):
@@ -114,11 +119,3 @@ def _read_json(path):
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
     except ValueError:
         return None
-
-
-def _write(path, data):
-    """Put a file in place all at once, so that an interruption leaves no half file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    passing = path.with_name(path.name + ".part")
-    passing.write_bytes(data)
-    os.replace(passing, path)

@@ -6,7 +6,7 @@ subtracted.
 
 import numpy as np
 
-from mrcnn.data.training_batches import Batches, BrokenSample, SkipSample, prepare_sample
+from mrcnn.data.training_samples import BrokenSample, SkipSample, prepare_sample
 from siamese_mrcnn.data.references import sample_references
 
 THING = 1  # class id of whatever the references show
@@ -51,13 +51,6 @@ def active_classes(dataset):
     """The class ids to draw from: `active_classes` of the data set, or all of a plain one."""
     chosen = getattr(dataset, "active_classes", None)
     return frozenset(dataset.class_ids[1:].tolist() if chosen is None else chosen)
-
-
-class SiameseBatches(Batches):
-    """Batches with references; arguments as of `mrcnn.data.training_batches.Batches`."""
-
-    def __init__(self, dataset, config, steps, **keywords):
-        super().__init__(dataset, config, steps, sample_loader=load_sample, **keywords)
 
 
 def _sample_category(dataset, image_id, image, present, config, rng, augmentation):

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from mrcnn.drawing.tables import Table
 from mrcnn.files import written_whole
 from siamese_mrcnn.data.splits import split_classes
 from siamese_mrcnn.evaluation.one_shot import evaluate
 from siamese_mrcnn.evaluation.reports import KIND_TITLES, percent
 from siamese_mrcnn.evaluation.saved_reports import run_name
-from siamese_mrcnn.markdown import markdown_table
 
 METRICS = ("AP", "AP50")
 TABLE = "benchmark.md"
@@ -68,16 +68,16 @@ def run_benchmark(model, dataset, split, folder, shots=(1, 5), profile="clean", 
         for row in rows
     }
     with written_whole(Path(folder) / TABLE) as file:
-        file.write(to_markdown(reports))
+        file.write(to_table(reports).to_markdown())
     return reports
 
 
-def to_markdown(reports):
-    """The table of `run_benchmark`: metrics in percent, mean ± 95 % interval of several runs."""
+def to_table(reports):
+    """The `Table` of `run_benchmark`: metrics in percent, mean ± 95 % interval of several runs."""
     kinds = [kind for kind in KIND_TITLES if all(kind in report for report in reports.values())]
     head = ["classes", *(f"{KIND_TITLES[kind]} {name}" for kind in kinds for name in METRICS)]
     lines = [
         [row.title, *(percent(report[kind][name]) for kind in kinds for name in METRICS)]
         for row, report in reports.items()
     ]
-    return markdown_table(head, lines)
+    return Table(head, lines)

@@ -9,11 +9,12 @@ import io
 import json
 
 import numpy as np
-from pycocotools import mask as run_length
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from mrcnn.data.postprocessing import Detections
+from siamese_mrcnn.data.coco_annotations import decode_mask
+from siamese_mrcnn.data.coco_writer import annotation_entry
 from siamese_mrcnn.data.rle import run_lengths_of
 
 METRICS = (
@@ -37,11 +38,6 @@ def encode_mask(mask):
     """Code a mask [height, width] bool as a run-length dictionary that JSON can hold."""
     code = run_lengths_of(mask)
     return {"size": [int(side) for side in code["size"]], "counts": code["counts"].decode("ascii")}
-
-
-def decode_mask(code):
-    """Decode a run-length dictionary to a mask [height, width] bool."""
-    return run_length.decode(code).astype(bool)
 
 
 def encode_detections(detections, image_id, category_id):
@@ -74,7 +70,8 @@ def decode_results(results):
     x, y, width, height = corners.T
     masks = None
     if results and all("segmentation" in each for each in results):
-        masks = np.stack([decode_mask(each["segmentation"]) for each in results], axis=-1)
+        size = dict(zip(("height", "width"), results[0]["segmentation"]["size"], strict=True))
+        masks = np.stack([decode_mask(each, size) for each in results], axis=-1)
     return Detections(
         rois=np.stack([y, x, y + height, x + width], axis=1),
         class_ids=np.ones(count, np.int32),
@@ -119,10 +116,10 @@ def ground_truth(dataset, image_ids):
         masks, class_ids = dataset.load_mask(image_id)
         images.append({"id": source_images[image_id]} | _size(masks))
         for index, class_id in enumerate(class_ids.tolist()):
-            annotations.append(
-                _annotation(masks[:, :, index], class_id < 0, len(annotations) + 1)
-                | {"image_id": images[-1]["id"], "category_id": source_classes[abs(class_id)]}
-            )
+            category, number = source_classes[abs(class_id)], len(annotations) + 1
+            mask = masks[:, :, index]
+            entry = annotation_entry(number, images[-1]["id"], category, class_id < 0, mask)
+            annotations.append(entry)
     categories = [
         {"id": source, "name": info["name"]}
         for source, info in zip(source_classes[1:], dataset.class_info[1:], strict=True)
@@ -206,14 +203,3 @@ def _coco(content):
 
 def _size(masks):
     return {"height": int(masks.shape[0]), "width": int(masks.shape[1])}
-
-
-def _annotation(mask, is_crowd, annotation_id):
-    code = encode_mask(mask)
-    return {
-        "id": annotation_id,
-        "segmentation": code,
-        "area": int(mask.sum()),
-        "bbox": run_length.toBbox(code).tolist(),
-        "iscrowd": int(is_crowd),
-    }

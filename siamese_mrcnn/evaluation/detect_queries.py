@@ -3,19 +3,11 @@
 import logging
 
 import numpy as np
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
+from mrcnn.data.prefetch import ahead
+from mrcnn.progress import progress_bar
 from siamese_mrcnn.evaluation.chance import scatter
 from siamese_mrcnn.evaluation.coco_metrics import encode_detections
-from siamese_mrcnn.evaluation.queries import ahead
 from siamese_mrcnn.evaluation.reference_cache import ReferenceVectors
 
 logger = logging.getLogger(__name__)
@@ -41,7 +33,7 @@ def search_images(model, loader, image_ids, log, change=None, workers=2, progres
     if done:
         logger.info("%d of %d images are done already.", done, len(asked))
     references = ReferenceVectors(model)
-    with _progress_bar(progress) as bar:
+    with progress_bar("images", progress) as bar:
         task = bar.add_task("Evaluating", total=len(asked), completed=done)
         loaded = ahead(loader.load, left, workers)
         for image_id, (image, queries) in zip(left, loaded, strict=True):
@@ -100,18 +92,3 @@ def _entry(loader, query, results):
         )
         return loader.record(query)
     return loader.record(query) | {"results": results}
-
-
-def _progress_bar(shown):
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("images,"),
-        TimeElapsedColumn(),
-        TextColumn("gone,"),
-        TimeRemainingColumn(),
-        TextColumn("left"),
-        console=Console(stderr=True),
-        disable=not shown,
-    )

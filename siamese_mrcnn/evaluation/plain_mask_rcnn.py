@@ -8,10 +8,10 @@ from itertools import starmap
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
-from rich.progress import track
 
 import mrcnn.config
+from mrcnn.data.prefetch import ahead
+from mrcnn.progress import track
 from siamese_mrcnn.evaluation.coco_metrics import (
     coco_metrics,
     encode_detections,
@@ -19,7 +19,6 @@ from siamese_mrcnn.evaluation.coco_metrics import (
     source_ids,
 )
 from siamese_mrcnn.evaluation.progress_log import EvaluationLog
-from siamese_mrcnn.evaluation.queries import ahead
 from siamese_mrcnn.evaluation.reports import summarize_runs, write_report
 from siamese_mrcnn.fingerprints import file_fingerprint, fingerprint
 
@@ -88,14 +87,8 @@ def _search(model, dataset, images, log, workers, progress):
     categories = [None, *source_ids(dataset.class_info[1:], "class")]
     left = [(image_id, source) for image_id, source in images if source not in log.done]
     pictures = ahead(dataset.load_image, [image_id for image_id, _ in left], workers)
-    shown = track(
-        zip(left, pictures, strict=True),
-        "Evaluating",
-        total=len(left),
-        console=Console(stderr=True),
-        disable=not progress,
-    )
-    for (_, source), picture in shown:
+    loaded = zip(left, pictures, strict=True)
+    for (_, source), picture in track(loaded, "Evaluating", "images", len(left), progress):
         (found,) = model.detect([picture])
         log.append(source, {"results": _encode(found, source, categories)})
 

@@ -6,8 +6,6 @@ A query is one image, one class and its K references. The references are drawn f
 
 import dataclasses
 import json
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -161,19 +159,3 @@ def read_record(path):
             "evaluation wrote into its folder."
         ) from error
     return record, entries
-
-
-def ahead(function, items, workers):
-    """Yield function(item) in order, computed by threads a few items ahead."""
-    with ThreadPoolExecutor(workers) as pool:
-        waiting = deque()
-        try:
-            for item in items:
-                waiting.append(pool.submit(function, item))
-                if len(waiting) > 2 * workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()

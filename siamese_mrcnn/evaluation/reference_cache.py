@@ -33,13 +33,14 @@ class ReferenceVectors:
             for reference in references
             if _key(reference) not in self._vectors
         }
-        found = self._vectors | self._encode(new)
-        rows = [[found[_key(reference)] for reference in references] for references in queries]
+        self._vectors |= self._encode(new)
+        rows = [[self._vectors[_key(each)] for each in references] for references in queries]
         vectors = [
             np.stack([np.mean([shot[level] for shot in shots], axis=0) for shots in rows])
             for level in range(len(rows[0][0]))
         ]
-        self._vectors = dict(list(found.items())[-REMEMBERED:])
+        while len(self._vectors) > REMEMBERED:
+            del self._vectors[next(iter(self._vectors))]  # the oldest
         return vectors
 
     def _encode(self, pictures):

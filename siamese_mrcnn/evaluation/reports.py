@@ -6,9 +6,9 @@ import math
 import statistics
 from pathlib import Path
 
+from mrcnn.drawing.tables import Table
 from mrcnn.files import written_whole
 from siamese_mrcnn.evaluation.coco_metrics import METRICS
-from siamese_mrcnn.markdown import markdown_table
 
 KIND_TITLES = {"bbox": "boxes", "segm": "masks"}
 
@@ -102,13 +102,13 @@ def to_markdown(report):
     head = ["", *(KIND_TITLES[kind] for kind in kinds)]
     metrics = [[name, *(percent(report[kind][name]) for kind in kinds)] for name in METRICS]
     classes = [
-        [entry["name"].replace("|", "\\|"), *(percent(entry[kind]) for kind in kinds)]
-        for entry in report["classes"]
+        [entry["name"], *(percent(entry[kind]) for kind in kinds)] for entry in report["classes"]
     ]
+    over_all, by_class = Table(head, metrics), Table(["class", *head[1:]], classes)
     return (
         f"# Evaluation, profile {report['profile']}\n\n{_description(report)}\n\n"
-        f"Percent; with several runs: mean ± 95 % interval.\n\n{markdown_table(head, metrics)}\n"
-        f"## AP by class\n\n{markdown_table(['class', *head[1:]], classes)}"
+        f"Percent; with several runs: mean ± 95 % interval.\n\n{over_all.to_markdown()}\n"
+        f"## AP by class\n\n{by_class.to_markdown()}"
     )
 
 

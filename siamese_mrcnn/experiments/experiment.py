@@ -11,6 +11,7 @@ import keras
 
 from mrcnn.config import Config
 from mrcnn.model import MaskRCNN
+from mrcnn.training.fit import run_schedule
 from mrcnn.training.random_start import start_at_random
 from mrcnn.weights.checkpoints import find_last
 from siamese_mrcnn.data.coco import CocoDataset
@@ -23,7 +24,6 @@ from siamese_mrcnn.model import SiameseMaskRCNN
 from siamese_mrcnn.own_data.load import open_data
 from siamese_mrcnn.synthetic.shapes import make_shapes
 from siamese_mrcnn.training.one_shot_ap import OneShotAP
-from siamese_mrcnn.training.schedules import run_schedule
 from siamese_mrcnn.training.starting_weights import IMAGENET
 
 WATCHED = {"every": 10, "limit": 100}  # how often and on how many images AP is watched

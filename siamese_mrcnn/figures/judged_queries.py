@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 from pycocotools import mask as run_length
-from rich.progress import track
 
 from mrcnn.images.masks import boxes_of_masks
+from mrcnn.progress import track
 from siamese_mrcnn.evaluation.coco_metrics import IOU_TYPES, ground_truth, source_ids
 from siamese_mrcnn.evaluation.queries import read_record
 
@@ -249,7 +249,7 @@ def _order(queries, how, kind, seed):
             turns[query.class_id] += 1
         return [queries[number] for number in sorted(range(len(keys)), key=keys.__getitem__)]
     if how in ("best", "worst"):
-        judged = [each.judge(kind) for each in track(queries, "Judging", transient=True)]
+        judged = [each.judge(kind) for each in track(queries, "Judging", "queries")]
         keys = [(each.matched_score, -each.mistaken_score) for each in judged]
         order = sorted(range(len(keys)), key=keys.__getitem__, reverse=how == "best")
         return [queries[number] for number in order]

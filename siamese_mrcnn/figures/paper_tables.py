@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from mrcnn.drawing import tables
 from mrcnn.files import written_whole
 from siamese_mrcnn.evaluation.coco_metrics import METRICS
 from siamese_mrcnn.evaluation.reports import KIND_TITLES, mean_over_splits, percent, summarize
@@ -39,11 +40,8 @@ class Table:
 
     def to_markdown(self):
         """Title, table and notes as Markdown."""
-        rows = [[text.replace("|", "\\|") for text in row] for row in self._shown_rows()]
-        rule = ["---"] * self.texts + ["---:"] * (len(self.head) - self.texts)
-        lines = ["| " + " | ".join(row) + " |" for row in (self.head, rule, *rows)]
         notes = "".join(f"\n{note}\n" for note in self.notes)
-        return f"**{self.title}**\n\n" + "\n".join(lines) + "\n" + notes
+        return f"**{self.title}**\n\n{self._shown().to_markdown()}{notes}"
 
     def to_csv(self):
         """Means and intervals as columns of their own, in percent, not rounded to one digit."""
@@ -59,23 +57,14 @@ class Table:
         return text.getvalue()
 
     def __str__(self):
-        rows = [self.head, *self._shown_rows()]
-        widths = [max(len(row[place]) for row in rows) for place in range(len(self.head))]
-        lines = []
-        for row in rows:
-            cells = [
-                text.ljust(width) if place < self.texts else text.rjust(width)
-                for place, (text, width) in enumerate(zip(row, widths, strict=True))
-            ]
-            lines.append("  ".join(cells).rstrip())
-        lines.insert(1, "-" * max(map(len, lines)))
-        return "\n".join([self.title, "", *lines, *self.notes])
+        return "\n".join([self.title, "", str(self._shown()), *self.notes])
 
     def _repr_markdown_(self):
         return self.to_markdown()
 
-    def _shown_rows(self):
-        return [[_text(cell) for cell in row] for row in self.rows]
+    def _shown(self):
+        rows = [[_text(cell) for cell in row] for row in self.rows]
+        return tables.Table(self.head, rows, self.texts)
 
 
 def splits_table(reports, kind="bbox", metric="AP50", shots=1, profile="official"):
@@ -158,7 +147,7 @@ def write_tables(reports, folder):
         list of pathlib.Path.
     """
     folder = Path(folder)
-    tables = [
+    made = [
         table
         for shots, profile in _kinds_of_evaluation(reports)
         for kind in KIND_TITLES
@@ -166,8 +155,8 @@ def write_tables(reports, folder):
     ]
     paths = [folder / "tables.md"]
     with written_whole(paths[0]) as file:
-        file.write("\n".join(table.to_markdown() for table in tables))
-    for table in tables:
+        file.write("\n".join(table.to_markdown() for table in made))
+    for table in made:
         paths.append(folder / (re.sub(r"\W+", "_", table.title.lower()) + ".csv"))
         with written_whole(paths[-1]) as file:
             file.write(table.to_csv())

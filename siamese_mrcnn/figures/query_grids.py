@@ -18,7 +18,7 @@ from mrcnn.visualize import (
     new_axes,
     show_image,
 )
-from siamese_mrcnn.evaluation.coco_metrics import decode_mask
+from siamese_mrcnn.data.coco_annotations import decode_mask
 from siamese_mrcnn.figures.detections import draw_inset, picture_of, save_figure
 from siamese_mrcnn.figures.judged_queries import FALSE_POSITIVE, IGNORED, TRUE_POSITIVE
 
@@ -156,8 +156,9 @@ def _draw(ax, query, image, kind, min_score, show_missed, show_masks, filled=Tru
     shapes = [*judged.results, *missed]
     kinds = [*judged.outcomes, *[MISSED] * len(missed)]
     boxes = boxes_of(shapes)
+    size = dict(zip(("height", "width"), image.shape[:2], strict=True))
     masks = [
-        decode_mask(shape["segmentation"]) if show_masks and "segmentation" in shape else None
+        decode_mask(shape, size) if show_masks and "segmentation" in shape else None
         for shape in shapes
     ]
     canvas = np.array(image)

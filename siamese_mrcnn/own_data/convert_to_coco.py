@@ -13,9 +13,9 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
+from mrcnn.drawing.tables import Table
 from siamese_mrcnn.data.coco_writer import claim, write_json
 from siamese_mrcnn.fingerprints import fingerprint
-from siamese_mrcnn.markdown import markdown_table
 
 MARKER = "import.json"
 PORTIONS = ("train", "val")
@@ -84,7 +84,7 @@ def import_data(data, folder, test=None, test_part=0.2, seed=0, link=False):
 
 
 def to_text(imported):
-    """What was imported as a table in Markdown, and the notes."""
+    """What was imported as a table, and the notes."""
     rows = [
         [name, *(str(number) for portion in PORTIONS for number in counts[portion])]
         for name, counts in imported.categories.items()
@@ -92,7 +92,7 @@ def to_text(imported):
     head = ["category", "training images", "instances", "test images", "instances"]
     train, val = (imported.images[portion] for portion in PORTIONS)
     title = f"{imported.folder}: {train} images to train on, {val} to test on\n\n"
-    return title + markdown_table(head, rows) + "".join(f"\n{note}" for note in imported.notes)
+    return title + "\n".join([str(Table(head, rows)), *imported.notes])
 
 
 # --- dividing -----------------------------------------------------------------------------------

@@ -14,9 +14,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from mrcnn.progress import progress_bar
 from siamese_mrcnn.data.coco_writer import (
     DrawnFolderError,
     annotation_entry,
@@ -131,7 +130,7 @@ def _draw(pieces, workers, progress):
     missing = [piece for piece in pieces if not piece.file.exists()]
     scenes = sum(piece.stop - piece.start for piece in pieces)
     done = scenes - sum(piece.stop - piece.start for piece in missing)
-    with _progress_bar(progress) as bar:
+    with progress_bar("scenes", progress) as bar:
         task = bar.add_task("Drawing", total=scenes, completed=done)
         for piece in _drawn(missing, min(workers, len(missing))):
             bar.advance(task, piece.stop - piece.start)
@@ -224,17 +223,3 @@ def _join(pieces, annotation_file, chosen):
     )
     for piece in pieces:
         piece.file.unlink()
-
-
-def _progress_bar(shown):
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed} of {task.total} scenes,"),
-        TimeElapsedColumn(),
-        TextColumn("gone,"),
-        TimeRemainingColumn(),
-        TextColumn("left"),
-        console=Console(stderr=True),
-        disable=not shown,
-    )

@@ -9,8 +9,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from mrcnn.data.prefetch import Prefetcher
-from mrcnn.data.training_batches import FollowEpochs
+from mrcnn.data.training_batches import EpochBatches, FollowEpochs
 from mrcnn.modeling.conv_norm import batch_statistics, normalized_convolutions
 from mrcnn.modeling.initializers import RandomKernel
 from mrcnn.training.fit import compilation
@@ -30,7 +29,7 @@ class PretrainingError(ValueError):
     """A data set that nothing can be learned from."""
 
 
-class CategoryCrops(keras.utils.PyDataset):
+class CategoryCrops(EpochBatches):
     """Batches of crops, every category as often as any other, and which category they show.
 
     A batch is uint8 [BATCH, h, w, 3], prepared as references are, and int32 [BATCH, 1]. Batch n of
@@ -48,28 +47,14 @@ class CategoryCrops(keras.utils.PyDataset):
     """
 
     def __init__(self, dataset, config, steps, seed=0, workers=2):
-        super().__init__(workers=0)
-        self.epoch = 0  # `FollowEpochs` sets it
+        super().__init__(self._make, steps, workers)
         self.categories = sorted(int(class_id) for class_id in active_classes(dataset))
         if len(self.categories) < 2:
             raise PretrainingError(
                 f"The data set has {len(self.categories)} categories to learn from, but telling "
                 "them apart needs two. Choose another split, or train without this step."
             )
-        self._dataset, self._config, self._steps, self._seed = dataset, config, steps, seed
-        self._batch = Prefetcher(self._make, steps, workers, False, max_queue_size=8)
-
-    def __len__(self):
-        return self._steps
-
-    def __getitem__(self, index):
-        if not 0 <= index < self._steps:
-            raise IndexError(f"There are {self._steps} batches an epoch, but not number {index}.")
-        return self._batch(self.epoch, index)
-
-    def close(self):
-        """End the workers."""
-        self._batch.close()
+        self._dataset, self._config, self._seed = dataset, config, seed
 
     def _make(self, epoch, index):
         rng = np.random.default_rng([self._seed, epoch, index])

@@ -31,23 +31,3 @@ SCHEDULES = {
         Phase(14, "all", 0.00003),
     ),
 }
-
-
-def run_schedule(model, schedule, train_dataset, val_dataset, **keywords):
-    """Train a model by a schedule; phases that lie behind it are passed over.
-
-    Args:
-        model: `SiameseMaskRCNN` in mode "training".
-        schedule: phases in order.
-        train_dataset, val_dataset, keywords: as `SiameseMaskRCNN.train`.
-    """
-    for phase in schedule:
-        if phase.epochs > model.epoch or phase is schedule[-1]:  # the last one says so
-            model.train(
-                train_dataset,
-                val_dataset,
-                phase.learning_rate,
-                phase.epochs,
-                phase.layers,
-                **keywords,
-            )

@@ -3,7 +3,7 @@
 import numpy as np
 
 from mrcnn.training.fit import compile_phase
-from mrcnn.training.training_model import TrainableModel
+from mrcnn.training.losses import TrainableModel
 from recording import LOSSES, pixels, set_recorded_weights, weight_arrays
 
 

@@ -12,7 +12,7 @@ from mrcnn.data.postprocessing import Detections
 from mrcnn.images.masks import boxes_of_masks
 from siamese_mrcnn.data import coco_download as downloads
 from siamese_mrcnn.data.coco_annotations import AnnotationError
-from siamese_mrcnn.training.schedules import Stage
+from siamese_mrcnn.training.schedules import Phase
 from small import FewOfAll
 
 FILE = Path(__file__).parents[2] / "samples" / "coco" / "coco.py"
@@ -233,7 +233,7 @@ def test_a_trial(sample, folder, tmp_path, monkeypatch, capsys):
 
     logs = tmp_path / "logs"
     monkeypatch.setattr(sample, "CocoConfig", TinyConfig)
-    monkeypatch.setattr(sample, "STAGES", (Stage(1, "heads", 0.001),))
+    monkeypatch.setattr(sample, "STAGES", (Phase(1, "heads", 0.001),))
     options = ["--dataset", str(folder), "--logs", str(logs)]
     sample.main(["train", *options, "--model", "none"])
     (latest,) = logs.glob("coco*/mask_rcnn_coco_0001.weights.h5")

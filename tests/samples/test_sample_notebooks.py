@@ -78,7 +78,7 @@ def test_inspect_data(kernel):
         "centers = central.reshape(5, ratios, 2, 2).mean(axis=2)\n"
         "assert (abs(centers - 64) <= 0.5).all()",
     )
-    assert "100 images of 4 classes" in text and "<td>P6</td>" in text
+    assert "100 images of 4 classes" in text and "| P6 |" in text
     assert len(pictures) == 13
 
 

@@ -18,7 +18,7 @@ _global_random = threading.Lock()
 
 
 class AugmentationError(TypeError):
-    """An augmentation that cannot be used, or that returned what it must not.
+    """An augmentation that cannot be used, that failed, or that returned what it must not.
 
     Not a ValueError, which would count as a broken image and be replaced.
     """
@@ -37,8 +37,8 @@ def augment(image, masks, augmentation, rng):
         image uint8 [H, W, 3], masks bool [H, W, N].
 
     Raises:
-        AugmentationError: if the shape of the image or of the masks, or the type of the image
-            is changed.
+        AugmentationError: if it fails, or changes the shape of the image or of the masks, or the
+            type of the image.
     """
     if augmentation is None:
         return image, masks
@@ -47,7 +47,12 @@ def augment(image, masks, augmentation, rng):
             image, masks = augment(image, masks, step, rng)
         return image, masks
     apply = _way_to_call(augmentation)
-    new_image, new_masks = apply(image, masks, augmentation, rng)
+    try:
+        new_image, new_masks = apply(image, masks, augmentation, rng)
+    except Exception as error:
+        raise AugmentationError(
+            f"The augmentation {augmentation!r} failed, {type(error).__name__}: {error}"
+        ) from error
     return _checked(image, masks, np.asarray(new_image), np.asarray(new_masks), augmentation)
 
 

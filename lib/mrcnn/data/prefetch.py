@@ -1,38 +1,29 @@
-"""Compute results ahead of time in threads or processes, in the order in which they are asked.
+"""Compute results ahead of time in threads, in the order in which they are asked for.
 
 Keras has a queue of its own, but it mixes batches of two epochs where training under a
-distribution strategy looks at a batch before the first epoch, and it waits for ever for a worker
-process that was killed.
+distribution strategy looks at a batch before the first epoch.
 """
 
-import multiprocessing
 import threading
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
-import keras
 
-_work = None  # what a worker process computes; sent once, when the process starts
+AHEAD = 8  # results to hold ready
 
 
 class Prefetcher:
     """Calls `work(epoch, index)` for indices ahead of the one asked for.
 
     Args:
-        work: a function of (epoch, index) and nothing else; with processes it must be possible
-            to pickle it where these are not forked (JAX, Windows, macOS).
+        work: a function of (epoch, index) and nothing else.
         length: number of indices an epoch.
-        workers: number of threads or processes; 0 computes nothing ahead.
-        use_multiprocessing: processes instead of threads.
-        max_queue_size: results to hold ready.
+        workers: number of threads; 0 computes nothing ahead.
+        ahead: results to hold ready.
     """
 
-    def __init__(self, work, length, workers, use_multiprocessing, max_queue_size):
-        self._work = work
-        self._length = length
-        self._workers = workers
-        self._use_multiprocessing = use_multiprocessing
-        self._ahead = max(1, max_queue_size)
+    def __init__(self, work, length, workers, ahead=AHEAD):
+        self._work, self._length, self._workers, self._ahead = work, length, workers, ahead
         self._executor = None
         self._futures = {}
         self._lock = threading.Lock()
@@ -42,11 +33,15 @@ class Prefetcher:
         if not self._workers:
             return self._work(epoch, index)
         with self._lock:
+            if self._executor is None:
+                self._executor = ThreadPoolExecutor(self._workers, "prefetch")
+                _single_threads.begin()
             wanted = range(index, min(index + self._ahead, self._length))
             self._forget(epoch, wanted)
             for place in wanted:
                 if place not in self._futures:
-                    self._futures[place] = (epoch, self._submit(epoch, place))
+                    future = self._executor.submit(self._work, epoch, place)
+                    self._futures[place] = (epoch, future)
             future = self._futures.pop(index)[1]
         return future.result()
 
@@ -55,6 +50,7 @@ class Prefetcher:
         with self._lock:
             if self._executor is not None:
                 self._executor.shutdown(wait=False, cancel_futures=True)
+                _single_threads.end()
             self._executor = None
             self._futures.clear()
 
@@ -64,37 +60,42 @@ class Prefetcher:
                 future.cancel()
                 del self._futures[place]
 
-    def _submit(self, epoch, index):
-        if self._executor is None:
-            self._executor = self._start()
-        if self._use_multiprocessing:
-            return self._executor.submit(_do_work, epoch, index)
-        return self._executor.submit(self._work, epoch, index)
 
-    def _start(self):
-        if not self._use_multiprocessing:
-            return ThreadPoolExecutor(self._workers, "batches", _one_thread_each)
-        return ProcessPoolExecutor(
-            self._workers, _context(), initializer=_begin, initargs=(self._work,)
-        )
+def ahead(function, items, workers):
+    """Yield function(item) of a list of items in order, computed by threads some items ahead."""
+    prefetcher = Prefetcher(
+        lambda _, index: function(items[index]), len(items), workers, 2 * workers + 1
+    )
+    try:
+        for index in range(len(items)):
+            yield prefetcher(0, index)
+    finally:
+        prefetcher.close()
 
 
-def _context():
-    """Forking is fast, but hangs once JAX has started its threads."""
-    methods = multiprocessing.get_all_start_methods()
-    fork = "fork" in methods and keras.backend.backend() != "jax"
-    return multiprocessing.get_context("fork" if fork else "spawn")
+class _SingleThreads:
+    """Lets OpenCV compute in the calling thread while workers share the cores already.
+
+    Its number of threads is one for the whole process: whoever begins first changes it, and
+    whoever ends last sets it back.
+    """
+
+    def __init__(self):
+        self._users, self._before = 0, None
+        self._lock = threading.Lock()
+
+    def begin(self):
+        with self._lock:
+            if not self._users:
+                self._before = cv2.getNumThreads()
+                cv2.setNumThreads(0)
+            self._users += 1
+
+    def end(self):
+        with self._lock:
+            self._users -= 1
+            if not self._users:
+                cv2.setNumThreads(self._before)
 
 
-def _one_thread_each():
-    cv2.setNumThreads(0)  # the workers share the cores already
-
-
-def _begin(work):
-    global _work
-    _work = work
-    _one_thread_each()
-
-
-def _do_work(epoch, index):
-    return _work(epoch, index)
+_single_threads = _SingleThreads()

@@ -1,37 +1,52 @@
-"""Tables of text: shown by a notebook, printed elsewhere."""
+"""Tables: lines of text in a terminal, Markdown in notebooks and files."""
 
-import html
+import io
 import sys
+from dataclasses import dataclass
 
 import numpy as np
+import rich.box
+import rich.table
+from rich.console import Console
+from rich.text import Text
 
 DEAD_KERNEL = 0.01  # spread of a kernel's weights below which a layer has probably died
-HEADER = ["weight", "shape", "lowest", "highest", "spread"]
+WIDEST = 10_000  # characters; lines are not wrapped
 
 
+@dataclass(frozen=True)
 class Table:
-    """Rows of cells, the first of them the header."""
+    """Rows of cells below their head; the first `texts` columns are texts, the others numbers."""
 
-    def __init__(self, rows):
-        self.rows = [[str(cell) for cell in row] for row in rows]
-
-    def _repr_html_(self):
-        rows = [
-            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
-            for row in self.rows
-        ]
-        return "<table>" + "".join(rows) + "</table>"
+    head: list
+    rows: list
+    texts: int = 1
 
     def __str__(self):
-        columns = max(map(len, self.rows), default=0)
-        padded = [row + [""] * (columns - len(row)) for row in self.rows]
-        widths = [max(map(len, column)) for column in zip(*padded, strict=True)]
-        return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in padded)
+        """Aligned columns of text, numbers to the right."""
+        table = rich.table.Table(box=rich.box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+        for number, name in enumerate(self.head):
+            table.add_column(Text(str(name)), justify="left" if number < self.texts else "right")
+        for row in self.rows:
+            table.add_row(*(Text(str(cell)) for cell in row))
+        text = io.StringIO()
+        Console(file=text, width=WIDEST, color_system=None).print(table)
+        return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
+
+    def to_markdown(self):
+        """The table in Markdown, numbers to the right."""
+        rule = ["---"] * self.texts + ["---:"] * (len(self.head) - self.texts)
+        rows = [[str(cell).replace("|", "\\|") for cell in row] for row in self.rows]
+        return "".join("| " + " | ".join(line) + " |\n" for line in (self.head, rule, *rows))
+
+    def _repr_markdown_(self):
+        return self.to_markdown()
 
 
 def display_table(table):
-    """Show rows of cells: as a table in a notebook, as lines of text elsewhere."""
-    shown = Table(table)
+    """Show rows of cells, the first of them the head: in a notebook, or as lines of text."""
+    head, *rows = table
+    shown = Table([str(cell) for cell in head], rows)
     interactive = sys.modules.get("IPython")
     if interactive is not None and interactive.get_ipython() is not None:
         from IPython.display import display
@@ -46,7 +61,7 @@ def display_weight_stats(model):
 
     Kernels with hardly any spread and negative variances get a remark.
     """
-    rows = [HEADER]
+    rows = [["weight", "shape", "lowest", "highest", "spread"]]
     for layer in model.get_trainable_layers():
         kinds = [variable.name for variable in layer.weights]
         rows += [_row(layer, *each) for each in zip(kinds, layer.get_weights(), strict=True)]
@@ -60,5 +75,7 @@ def _row(layer, kind, values):
     if "variance" in kind and values.min() < 0:
         name += " (negative!)"
     shape = " x ".join(map(str, values.shape))
-    numbers = (values.min(), values.max(), values.std()) if values.size else ()
-    return [name, shape, *(f"{number:+9.4f}" for number in numbers)]
+    if not values.size:
+        return [name, shape, "", "", ""]
+    numbers = (values.min(), values.max(), values.std())
+    return [name, shape, *(f"{number:+.4f}" for number in numbers)]

@@ -1,1 +1,1 @@
-"""Images, masks and videos as arrays: read, resized, written."""
+"""Images and masks as arrays: read, resized."""

@@ -11,7 +11,7 @@ from mrcnn.data.anchor_targets import anchor_grid, anchor_targets
 from mrcnn.data.augmentation import HorizontalFlip
 from mrcnn.data.augmentation import augment as apply_augmentation
 from mrcnn.data.preprocessing import plan_input
-from mrcnn.data.training_batches import SkipSample, load_sample
+from mrcnn.data.training_samples import SkipSample, load_sample
 from mrcnn.images.image import compose_image_meta, prepare_image, to_rgb
 from mrcnn.images.masks import prepare_masks
 from mrcnn.matterport.detection_targets import (

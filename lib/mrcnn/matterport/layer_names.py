@@ -11,7 +11,7 @@ from mrcnn.modeling.conv_norm import (
     no_longer_folded,
     normalized_convolutions,
 )
-from mrcnn.training.training_model import TrainableModel
+from mrcnn.training.losses import TrainableModel
 from mrcnn.weights.hdf5 import (
     KERAS_SUFFIX,
     load_weights,

@@ -1,5 +1,6 @@
 """Runs a `keras.Model` as one compiled function whose results stay on the device."""
 
+import contextlib
 import logging
 
 import keras
@@ -21,8 +22,34 @@ def _tensorflow(model):
     def run_compiled_model(inputs):
         return model(inputs, training=False)
 
+    def call(inputs):
+        with _memory_optimizer_off():
+            return run_compiled_model(inputs)
+
     logging.getLogger("tensorflow").addFilter(_is_no_false_alarm)  # once, however often it is added
-    return run_compiled_model
+    return call
+
+
+@contextlib.contextmanager
+def _memory_optimizer_off():
+    """Call functions of TensorFlow without the pass that moves tensors to the host.
+
+    The network needs none, and where a number of RoIs is unknown beforehand the pass writes a page
+    about `op_level_cost_estimator` past all logging. No option that is public switches it off.
+    """
+    import tensorflow as tf
+    from tensorflow.python.eager import context as eager
+
+    context = eager.context()
+    before = context.function_call_options
+    config = tf.compat.v1.ConfigProto.FromString(before.config_proto_serialized)
+    rewriting = config.graph_options.rewrite_options
+    rewriting.memory_optimization = rewriting.NO_MEM_OPT
+    context.function_call_options = eager.FunctionCallOptions(before.executor_type, config)
+    try:
+        yield
+    finally:
+        context.function_call_options = before
 
 
 def _is_no_false_alarm(record):

@@ -46,7 +46,7 @@ class DetectionSelection(layers.Layer):
         self.threshold = threshold
         self.deviations = np.asarray(deviations, dtype=np.float32)
         self.log_limit = log_limit
-        self.least = least
+        self.least = tuple(least)
         self.every_class = every_class
 
     def call(self, inputs):
@@ -77,6 +77,11 @@ class DetectionSelection(layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return (input_shape["rois"][0], self.max_instances, 6)
+
+    def get_config(self):
+        names = ("max_instances", "min_confidence", "threshold", "log_limit", "least")
+        shared = {name: getattr(self, name) for name in (*names, "every_class")}
+        return {**super().get_config(), **shared, "deviations": self.deviations.tolist()}
 
 
 def _likeliest_pairs(probabilities):

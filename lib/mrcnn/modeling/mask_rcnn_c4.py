@@ -11,7 +11,7 @@ from keras import ops
 from mrcnn.config import Config
 from mrcnn.modeling.mask_rcnn import MaskRCNNNetwork
 from mrcnn.modeling.resnet import ResNet, stage_blocks
-from mrcnn.modeling.roi_heads import BoxOutputs, MaskOutputs
+from mrcnn.modeling.roi_heads import BoxOutputs, MaskOutputs, RoIHead
 from mrcnn.ops.anchors import C4_STRIDE, feature_shape
 from mrcnn.ops.roi_pooling import MapAverages, MapCrops, MapMaxima
 
@@ -53,37 +53,27 @@ class RoiStage:
         return ops.reshape(features, (-1, count, *features.shape[1:]))
 
 
-class C4BoxHead(BoxOutputs):
+class C4BoxHead(RoIHead, BoxOutputs):
     """Class logits and box deltas from the mean over all cells of a RoI."""
 
     def __init__(self, stage, num_classes, box_classes):
-        super().__init__(num_classes, box_classes)
-        self.stage = stage
-
-    def __call__(self, rois_normalized, maps, image_shape):
-        """As of `mrcnn.modeling.roi_heads.BoxHead`, for maps [C4]."""
-        return self.predict_pooled(
-            self.stage(rois_normalized, maps, image_shape, "roi_align_classifier")
-        )
+        RoIHead.__init__(self, stage, "classifier")
+        BoxOutputs.__init__(self, num_classes, box_classes)
 
     def predict_pooled(self, features):
-        """The same for features of `RoiStage`."""
+        """What `predict` returns for features of `RoiStage`."""
         return self.predict(ops.mean(features, axis=(2, 3)), features.shape[1])
 
 
-class C4MaskHead(MaskOutputs):
+class C4MaskHead(RoIHead, MaskOutputs):
     """Masks of as many cells as RoIs are pooled to."""
 
     def __init__(self, stage, mask_classes, channels):
-        super().__init__(mask_classes, channels)
-        self.stage = stage
-
-    def __call__(self, rois_normalized, maps, image_shape):
-        """As of `mrcnn.modeling.roi_heads.MaskHead`, for maps [C4]."""
-        return self.predict_pooled(self.stage(rois_normalized, maps, image_shape, "roi_align_mask"))
+        RoIHead.__init__(self, stage, "mask")
+        MaskOutputs.__init__(self, mask_classes, channels)
 
     def predict_pooled(self, features):
-        """The same for features of `RoiStage`."""
+        """What `predict` returns for features of `RoiStage`."""
         return self.predict(ops.reshape(features, (-1, *features.shape[2:])), features.shape[1])
 
 

@@ -50,7 +50,7 @@ class Proposals(layers.Layer):
         self.threshold = threshold
         self.deviations = np.asarray(deviations, dtype=np.float32)
         self.log_limit = log_limit
-        self.least = least
+        self.least = tuple(least)
         self.level_sizes = level_sizes
 
     def call(self, inputs):
@@ -85,3 +85,8 @@ class Proposals(layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0][0], self.limit, 4)
+
+    def get_config(self):
+        names = ("limit", "pre_limit", "threshold", "log_limit", "least", "level_sizes")
+        arrays = {n: getattr(self, n).tolist() for n in ("anchors_normalized", "deviations")}
+        return {**super().get_config(), **arrays, **{name: getattr(self, name) for name in names}}

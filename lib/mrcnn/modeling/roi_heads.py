@@ -77,6 +77,30 @@ class MaskOutputs:
 
 
 class RoIHead:
+    """What a head predicts of RoIs: `pool` and `predict_pooled` of the subclass, one after another.
+
+    Args:
+        pool: function (rois_normalized, maps, image_shape, name) -> features of each RoI
+            [batch, R, n, n, channels].
+        kind: "classifier" or "mask", for the name of the layer that pools.
+    """
+
+    def __init__(self, pool, kind):
+        self.pool, self.pool_name = pool, f"roi_align_{kind}"
+
+    def __call__(self, rois_normalized, maps, image_shape):
+        """What `predict_pooled` returns for each RoI.
+
+        Args:
+            rois_normalized: [batch, R, (y1, x1, y2, x2)].
+            maps: that RoIs are pooled from: [P2, ..., P5], or [C4].
+            image_shape: (height, width) of the prepared image.
+        """
+        pooled = self.pool(rois_normalized, maps, image_shape, self.pool_name)
+        return self.predict_pooled(pooled)
+
+
+class PyramidHead(RoIHead):
     """RoIAlign, then convolutions, then what `predict` of the subclass makes of their features.
 
     Args:
@@ -89,8 +113,10 @@ class RoIHead:
     """
 
     def __init__(self, pool_size, align, kind, convolutions, padding, train_norm):
-        self.pool_size, self.align = pool_size, align
-        self.align_name = {"class": "roi_align_classifier", "mask": "roi_align_mask"}[kind]
+        def pool(rois_normalized, maps, image_shape, name):
+            return align(pool_size, image_shape, name=name)([rois_normalized, *maps])
+
+        super().__init__(pool, {"class": "classifier", "mask": "mask"}[kind])
         self.hidden = [
             NormalizedConvolution(
                 channels,
@@ -108,16 +134,8 @@ class RoIHead:
             for number in range(1, len(convolutions) + 1)
         ]
 
-    def __call__(self, rois_normalized, pyramid, image_shape):
-        """What `predict` returns for each RoI.
-
-        Args:
-            rois_normalized: [batch, R, (y1, x1, y2, x2)].
-            pyramid: [P2, ..., P5].
-            image_shape: (height, width) of the prepared image.
-        """
-        align = self.align(self.pool_size, image_shape, name=self.align_name)
-        pooled = align([rois_normalized, *pyramid])
+    def predict_pooled(self, pooled):
+        """What `predict` returns for features of RoIs."""
         count = pooled.shape[1]
         features = ops.reshape(pooled, (-1, *pooled.shape[2:]))
         for hidden, activation in zip(self.hidden, self.activations, strict=True):
@@ -125,32 +143,34 @@ class RoIHead:
         return self.predict(features, count)
 
 
-class BoxHead(RoIHead, BoxOutputs):
+class BoxHead(PyramidHead, BoxOutputs):
     """RoIAlign, two fully connected layers, then class logits and box deltas.
 
     Args:
         num_classes, box_classes: see `BoxOutputs`.
         hidden: size of the fully connected layers.
-        pool_size, train_norm, align: see `RoIHead`.
+        pool_size, train_norm, align: see `PyramidHead`.
     """
 
     def __init__(
         self, num_classes, box_classes, hidden, pool_size, train_norm, align=PyramidRoIAlign
     ):
         layers = [(hidden, pool_size), (hidden, 1)]
-        RoIHead.__init__(self, pool_size, align, "class", layers, "valid", train_norm)
+        PyramidHead.__init__(self, pool_size, align, "class", layers, "valid", train_norm)
         BoxOutputs.__init__(self, num_classes, box_classes)
 
 
-class MaskHead(RoIHead, MaskOutputs):
+class MaskHead(PyramidHead, MaskOutputs):
     """RoIAlign, four convolutions, one upsampling, then a mask for each class.
 
     Args:
         mask_classes: see `MaskOutputs`.
         channels: of the convolutions.
-        pool_size, train_norm, align: see `RoIHead`; the mask has twice as many cells.
+        pool_size, train_norm, align: see `PyramidHead`; the mask has twice as many cells.
     """
 
     def __init__(self, mask_classes, pool_size, channels, train_norm, align=PyramidRoIAlign):
-        RoIHead.__init__(self, pool_size, align, "mask", [(channels, 3)] * 4, "same", train_norm)
+        PyramidHead.__init__(
+            self, pool_size, align, "mask", [(channels, 3)] * 4, "same", train_norm
+        )
         MaskOutputs.__init__(self, mask_classes, channels)

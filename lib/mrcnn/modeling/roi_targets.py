@@ -69,6 +69,11 @@ class RoiTargets(layers.Layer):
             ),
         }
 
+    def get_config(self):
+        names = ("samples", "positive_ratio", "mask_shape", "use_mini_masks")
+        shared = {name: getattr(self, name) for name in names}
+        return {**super().get_config(), **shared, "deviations": self.deviations.tolist()}
+
     def _negatives_for(self, is_positive):
         """How many negatives make the positives drawn the wanted ratio: [batch]."""
         count = ops.sum(ops.cast(is_positive, "float32"), axis=1)

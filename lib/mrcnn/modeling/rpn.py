@@ -2,7 +2,7 @@
 
 from keras import layers, ops
 
-from mrcnn.modeling.convolution import FastConvolution
+from mrcnn.modeling.conv_norm import FastConvolution
 from mrcnn.modeling.initializers import RandomKernel
 
 

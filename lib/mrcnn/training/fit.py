@@ -1,4 +1,4 @@
-"""One phase of training: which layers, at which learning rate, up to which epoch."""
+"""Training: a schedule phase by phase, a phase epoch by epoch, the steps by Keras' `fit`."""
 
 import logging
 from pathlib import Path
@@ -6,62 +6,126 @@ from pathlib import Path
 import keras
 
 from mrcnn.config import ConfigError
-from mrcnn.data.training_batches import FollowEpochs
+from mrcnn.data.training_batches import Batches, FollowEpochs
 from mrcnn.modeling.conv_norm import normalized_convolutions
+from mrcnn.training.callbacks import GoOnWithMeans, OneTraining, SaveCheckpoint
 from mrcnn.training.history import history_callbacks
-from mrcnn.training.learning_rates import for_optimizer
+from mrcnn.training.learning_rates import as_setting, for_optimizer
 from mrcnn.training.optimizer import make_optimizer
 from mrcnn.training.trainable_layers import set_trainable
 from mrcnn.weights import checkpoints
-from mrcnn.weights.hdf5 import save_keras_weights, weight_array
+from mrcnn.weights.hdf5 import weight_array
 
 logger = logging.getLogger(__name__)
 
 
-class SaveCheckpoint(keras.callbacks.Callback):
-    """Saves weights and the optimiser's state after every epoch, and within epochs if asked to.
-
-    The weights of all epochs stay; of the optimiser and of snapshots within epochs only the latest
-    do, since nothing else needs them.
+def run_schedule(model, schedule, train_dataset, val_dataset, **keywords):
+    """Train a model by a schedule; phases that lie behind it are passed over.
 
     Args:
-        log_dir, name: as of `mrcnn.weights.checkpoints.checkpoint_path`.
-        phase: as of `run_phase`.
-        batches: that training is fed with.
-        every: steps of an epoch between snapshots; 0: none.
+        model: `mrcnn.model.MaskRCNN` in mode "training".
+        schedule: phases in order, of which each tells epochs, layers and learning_rate.
+        train_dataset, val_dataset, keywords: as `TrainingMethods.train`.
     """
-
-    def __init__(self, log_dir, name, phase, batches, every=0):
-        super().__init__()
-        self.log_dir, self.name, self.phase = Path(log_dir), name, phase
-        self.batches, self.every = batches, every
-
-    def on_train_batch_end(self, batch, logs=None):
-        step = self.batches.skipped + batch + 1
-        if self.every and step % self.every == 0 and batch + 1 < len(self.batches):
-            self._save(self.batches.epoch, step)
-
-    def on_epoch_end(self, epoch, logs=None):
-        self._save(epoch + 1)
-
-    def _save(self, epoch, step=0):
-        path = checkpoints.checkpoint_path(self.log_dir, self.name, epoch, step)
-        checkpoints.save_optimizer(self.model, path, self.phase)
-        save_keras_weights(self.model, path)
-        checkpoints.remove_outdated(self.log_dir, self.name, path)
+    for phase in schedule:
+        if phase.epochs > model.epoch or phase is schedule[-1]:  # the last one says so
+            model.train(
+                train_dataset,
+                val_dataset,
+                phase.learning_rate,
+                phase.epochs,
+                phase.layers,
+                **keywords,
+            )
 
 
-class GoOnWithMeans(keras.callbacks.Callback):
-    """Begins the first epoch with the means of its losses as they were at a checkpoint."""
+class TrainingMethods:
+    """For `mrcnn.model.MaskRCNN`, whose attributes and methods these use."""
 
-    def __init__(self, checkpoint):
-        super().__init__()
-        self.checkpoint = checkpoint
+    def train(
+        self,
+        train_dataset,
+        val_dataset,
+        learning_rate,
+        epochs,
+        layers,
+        augmentation=None,
+        custom_callbacks=None,
+        no_augmentation_sources=None,
+        workers=1,
+        train_bn=None,
+    ):
+        """Train up to an epoch; call it again with a higher one for the next phase.
 
-    def on_epoch_begin(self, epoch, logs=None):
-        if self.checkpoint is not None:
-            checkpoints.restore_means(self.model, self.checkpoint)
-        self.checkpoint = None
+        Each epoch has STEPS_PER_EPOCH batches and leaves a checkpoint in `log_dir`, and one every
+        SNAPSHOT_STEPS within it. After `load_latest_checkpoint`, training goes on from there,
+        with the same batches and the same optimiser as if it had never stopped.
+
+        Args:
+            train_dataset, val_dataset: prepared `Dataset`; val_dataset may be None.
+            learning_rate: of this phase: a number or a
+                `mrcnn.training.learning_rates.LearningRate`.
+            epochs: number of the last epoch, counted from the very beginning.
+            layers: "heads", "3+", "4+", "5+", "all", or a regular expression of layer names.
+            augmentation: see `mrcnn.data.augmentation.augment`.
+            custom_callbacks: more Keras callbacks.
+            no_augmentation_sources: names of sources whose images are not augmented.
+            workers: threads that prepare batches.
+            train_bn: whether this phase updates the statistics of batch normalisations; TRAIN_BN
+                if None.
+
+        Returns:
+            the `keras.callbacks.History`, or None if there was nothing left to do.
+        """
+        self._require("training", "train")
+        if epochs <= self.epoch:
+            logger.warning(
+                "Nothing to train up to epoch %d: epoch %d is reached already, as the name of the "
+                "weights file says. Give a higher number, or set `epoch` of the model to 0.",
+                epochs,
+                self.epoch,
+            )
+            return None
+        config, rate = self.config, as_setting(learning_rate)
+        train_bn = config.TRAIN_BN if train_bn is None else train_bn
+        plain_sources = no_augmentation_sources or ()
+        with self._scope():
+            history = run_phase(
+                self.keras_model,
+                config,
+                self._batches(train_dataset, workers, augmentation, plain_sources),
+                self._validation(val_dataset, workers),
+                (self.run_folder(), self.checkpoint_name),
+                self.epoch,
+                epochs,
+                self.checkpoint,
+                {"learning_rate": rate, "layers": layers, "train_bn": bool(train_bn)},
+                custom_callbacks or (),
+            )
+        self.epoch = history.epoch[-1] + 1  # a callback may have stopped it early
+        self.checkpoint = checkpoints.checkpoint_path(
+            self.log_dir, self.checkpoint_name, self.epoch
+        )
+        return history
+
+    def _batches(self, dataset, workers, augmentation, plain_sources):
+        return Batches(
+            dataset,
+            self.config,
+            self.config.STEPS_PER_EPOCH,
+            self.config.SEED,
+            augmentation,
+            plain_sources,
+            workers=workers,
+            sample_loader=self.sample_loader,
+        )
+
+    def _validation(self, dataset, workers):
+        """The same batches after every epoch, so that epochs compare."""
+        if dataset is None:
+            return None
+        steps, seed, loader = self.config.VALIDATION_STEPS, self.config.SEED + 1, self.sample_loader
+        return Batches(dataset, self.config, steps, seed, workers=workers, sample_loader=loader)
 
 
 def compilation(config):
@@ -75,7 +139,7 @@ def compile_phase(model, config, learning_rate, layers, train_bn=None):
     """Prepare a `TrainableModel` for a phase: trainable layers, a fresh optimiser.
 
     Args:
-        model: `mrcnn.training.training_model.TrainableModel`.
+        model: `mrcnn.training.losses.TrainableModel`.
         config: `Config`, for momentum and clipping.
         learning_rate: of the whole phase, or a `mrcnn.training.learning_rates.LearningRate`.
         layers: as `mrcnn.training.trainable_layers.set_trainable`.
@@ -103,26 +167,30 @@ def compile_phase(model, config, learning_rate, layers, train_bn=None):
 
 
 def run_phase(
-    model, config, batches, validation, log_dir, name, epochs, checkpoint, phase, callbacks=()
+    model, config, batches, validation, run, epoch, epochs, checkpoint, phase, callbacks=()
 ):
     """Train up to an epoch, saving a checkpoint after each.
 
     Args:
         model: `TrainableModel`, not compiled.
         config: `Config`.
-        batches: `mrcnn.data.training_batches.Batches` that begin with what is to be trained next.
+        batches: `mrcnn.data.training_batches.Batches`.
         validation: the same for validation, or None.
-        log_dir: folder for checkpoints, history.csv and TensorBoard's files.
-        name: what the names of the checkpoints begin with.
+        run: folder for checkpoints, history.csv and TensorBoard's files, and what the names of
+            the checkpoints begin with.
+        epoch: epochs that are trained already.
         epochs: number of the last epoch, counted from 1.
-        checkpoint: path that the weights came from; its optimiser state is taken up if it is of
-            the same phase. None: nothing to continue.
+        checkpoint: path that the weights came from: steps of the next epoch that its name tells
+            are left out, and its optimiser state is taken up if it is of the same phase. None:
+            nothing to continue.
         phase: {"learning_rate": ..., "layers": ..., "train_bn": ...}
         callbacks: more Keras callbacks.
 
     Returns:
         the `keras.callbacks.History`.
     """
+    log_dir, name = run
+    batches.start_at(epoch, checkpoints.steps_after(epoch, checkpoint))
     compile_phase(model, config, **phase)
     continued = checkpoint is not None and checkpoints.restore_optimizer(model, checkpoint, phase)
     if continued:
@@ -130,30 +198,20 @@ def run_phase(
     _count_steps_from_the_beginning(
         model.optimizer,
         phase["learning_rate"],
-        batches.epoch * config.STEPS_PER_EPOCH + batches.skipped,
+        epoch * config.STEPS_PER_EPOCH + batches.skipped,
     )
     Path(log_dir).mkdir(parents=True, exist_ok=True)
     history = keras.callbacks.History()
+    callbacks = [
+        FollowEpochs(batches),
+        GoOnWithMeans(checkpoint if continued and batches.skipped else None),
+        SaveCheckpoint(log_dir, name, phase, batches, config.SNAPSHOT_STEPS),
+        *history_callbacks(log_dir),
+        *callbacks,
+        history,  # the last, for what the others add
+    ]
     try:
-        for first, last, skipped in _spans(batches, epochs):
-            batches.start_at(first, skipped)
-            model.fit(
-                batches,
-                initial_epoch=first,
-                epochs=last,
-                steps_per_epoch=len(batches),
-                shuffle=False,  # the batches do it, reproducibly
-                validation_data=validation,
-                validation_steps=None if validation is None else len(validation),
-                callbacks=[
-                    FollowEpochs(batches),
-                    GoOnWithMeans(checkpoint if continued and skipped else None),
-                    SaveCheckpoint(log_dir, name, phase, batches, config.SNAPSHOT_STEPS),
-                    *history_callbacks(log_dir),
-                    *callbacks,
-                    history,  # the last, for what the others add
-                ],
-            )
+        _fit(model, batches, validation, epochs, OneTraining(callbacks, model))
     finally:
         for each in (batches, validation):
             if each is not None:
@@ -163,18 +221,32 @@ def run_phase(
     return history
 
 
+def _fit(model, batches, validation, epochs, callbacks):
+    """`fit` up to an epoch: the rest of one that was broken off, then whole ones.
+
+    All epochs of a call of `fit` have as many steps.
+    """
+    model.stop_training = False
+    while batches.epoch < epochs and not model.stop_training:
+        first = batches.epoch
+        last = first + 1 if batches.skipped else epochs
+        callbacks.set_params({"verbose": "auto", "epochs": epochs, "steps": len(batches)})
+        model.fit(
+            batches,
+            initial_epoch=first,
+            epochs=last,
+            steps_per_epoch=len(batches),
+            shuffle=False,  # the batches do it, reproducibly
+            validation_data=validation,
+            validation_steps=None if validation is None else len(validation),
+            callbacks=callbacks,
+        )
+        batches.start_at(last)
+    callbacks.end()
+
+
 def _count_steps_from_the_beginning(optimizer, learning_rate, global_step):
     """Let a rate that changes depend on the step of the whole training, not of this phase."""
     rate = for_optimizer(learning_rate, global_step - int(weight_array(optimizer.iterations)))
     if callable(rate):
         optimizer.learning_rate = rate
-
-
-def _spans(batches, epochs):
-    """(first epoch, last, batches to skip): the rest of a broken epoch, then whole ones."""
-    first = batches.epoch
-    if batches.skipped:
-        yield first, first + 1, batches.skipped
-        first += 1
-    if first < epochs:
-        yield first, epochs, 0

@@ -16,7 +16,7 @@ def step_in_parts(model, *state_and_data):
     """`keras.Model.train_step` in as many parts as `model.subdivisions` says.
 
     Args:
-        model: `mrcnn.training.training_model.TrainableModel`.
+        model: `mrcnn.training.losses.TrainableModel`.
         state_and_data: what Keras calls `train_step` of the backend with.
     """
     return STEPS[keras.backend.backend()](model, *state_and_data)

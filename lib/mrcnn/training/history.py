@@ -9,7 +9,7 @@ from pathlib import Path
 
 import keras
 
-from mrcnn.files import atomic_path
+from mrcnn.files import written_whole
 
 logger = logging.getLogger(__name__)
 
@@ -127,7 +127,7 @@ def _read(path):
 def _write(path, rows):
     """Write history.csv anew, since a line may have columns that those before did not have."""
     columns = dict.fromkeys(column for row in rows for column in row)
-    with atomic_path(path) as temporary, open(temporary, "w", newline="") as file:
+    with written_whole(path) as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
         writer.writerows(rows)

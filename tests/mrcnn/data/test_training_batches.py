@@ -6,8 +6,9 @@ import keras
 import numpy as np
 import pytest
 
-from mrcnn.data.augmentation import HorizontalFlip
-from mrcnn.data.training_batches import Batches, BrokenSample, FollowEpochs
+from mrcnn.data.augmentation import AugmentationError, HorizontalFlip
+from mrcnn.data.training_batches import Batches, FollowEpochs
+from mrcnn.data.training_samples import BrokenSample
 from mrcnn.ops.anchors import pyramid_anchors
 from rectangles import Rectangles, Small
 
@@ -22,11 +23,10 @@ def equal(batch, other):
 
 
 def epochs(batches, count):
-    everything = []
-    for _ in range(count):
-        batches.on_epoch_begin()
+    everything, first = [], batches.epoch
+    for epoch in range(first, first + count):
+        batches.start_at(epoch)
         everything += [batches[index] for index in range(len(batches))]
-        batches.on_epoch_end()
     batches.close()
     return everything
 
@@ -57,8 +57,7 @@ def test_shapes_and_types():
     "arguments",
     [
         {"workers": 1},
-        {"workers": 3, "max_queue_size": 2},
-        {"workers": 2, "use_multiprocessing": True},
+        {"workers": 3},
     ],
 )
 def test_bytes_do_not_depend_on_the_workers(arguments):
@@ -76,13 +75,9 @@ def test_bytes_do_not_depend_on_the_workers(arguments):
 
 def test_a_resumed_run_goes_on_where_the_first_one_was():
     whole = epochs(Batches(Rectangles(11), Small(), 2, workers=0), 3)
-    rest = epochs(Batches(Rectangles(11), Small(), 2, workers=0, epoch=1), 2)
-    assert all(map(equal, whole[2:], rest))
-
-
-def test_repeated_batches_are_the_same_in_every_epoch():
-    first, second = epochs(Batches(Rectangles(11), Small(), 1, workers=0, repeat=True), 2)
-    assert equal(first, second)
+    resumed = Batches(Rectangles(11), Small(), 2, workers=0)
+    resumed.start_at(1)
+    assert all(map(equal, whole[2:], epochs(resumed, 2)))
 
 
 def test_the_seed_decides():
@@ -129,20 +124,29 @@ def test_without_shuffling_images_come_in_order():
     assert image_numbers(batches, 1) == [0, 1, 2, 3, 0, 1]
 
 
-@pytest.mark.parametrize("processes", [False, True])
-def test_broken_images_are_reported_counted_and_replaced(caplog, processes):
-    dataset = Rectangles(6, broken=(2,))
-    batches = Batches(
-        dataset, Small(), 3, use_multiprocessing=processes, sample_loader=plain_loader
-    )
+def test_broken_images_are_reported_counted_and_replaced(caplog):
+    batches = Batches(Rectangles(6, broken=(2,)), Small(), 3, sample_loader=plain_loader)
     with caplog.at_level(logging.WARNING):
         numbers = image_numbers(batches, 1)
     assert len(numbers) == 6
     assert 2 not in numbers
     assert batches.replaced >= 1
-    if not processes:
-        assert "toy/2.png" in caplog.text
-        assert "it has a hole" in caplog.text
+    assert "toy/2.png" in caplog.text
+    assert "it has a hole" in caplog.text
+
+
+@pytest.mark.parametrize("error", [ValueError("no such angle"), OSError(5, "no palette")])
+def test_an_augmentation_that_fails_ends_training_at_once_and_names_the_image(error):
+    asked = []
+
+    def fail(image, masks, rng):
+        asked.append(image)
+        raise error
+
+    batches = Batches(Rectangles(8), Small(), 1, workers=0, augmentation=fail)
+    with pytest.raises(AugmentationError, match=r"toy/\d\.png: .*fail.*no (such angle|palette)"):
+        batches[0]
+    assert len(asked) == 1 and batches.replaced == 0
 
 
 def test_images_without_a_class_are_skipped_in_silence(caplog):
@@ -167,7 +171,8 @@ def test_endless_failure_ends_with_the_last_reason():
 
 def test_an_epoch_goes_on_after_the_batches_that_are_done():
     whole = epochs(Batches(Rectangles(11), Small(), 3, workers=0), 2)
-    batches = Batches(Rectangles(11), Small(), 3, workers=2, epoch=1, skipped=1)
+    batches = Batches(Rectangles(11), Small(), 3, workers=2)
+    batches.start_at(1, skipped=1)
     assert len(batches) == 2
     assert equal(batches[0], whole[4]) and equal(batches[1], whole[5])
     with pytest.raises(IndexError, match="There are 2 batches"):
@@ -226,31 +231,20 @@ class Recorder(keras.Model):
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="an eager train_step")
-@pytest.mark.parametrize(
-    "arguments", [{"workers": 0}, {"workers": 2}, {"workers": 2, "use_multiprocessing": True}]
-)
-def test_fit_gets_the_batches_of_each_epoch_from_the_first_on(arguments):
-    expected = epochs(Batches(Rectangles(11), Small(), 3, seed=2, workers=0), 2)
-    batches = Batches(Rectangles(11), Small(), 3, seed=2, **arguments)
-    model = Recorder()
-    model.compile(optimizer="sgd", run_eagerly=True)
-    model.fit(batches, epochs=2, verbose=0, shuffle=False)
-    batches.close()
-    numbers = [x["image_metas"][:, 0].astype(int).tolist() for x, _ in expected]
-    assert model.seen == numbers
-    assert batches.epoch == 2
-
-
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="an eager train_step")
-def test_the_epoch_of_fit_is_followed():
-    expected = epochs(Batches(Rectangles(11), Small(), 2, workers=0, epoch=4), 2)
-    batches = Batches(Rectangles(11), Small(), 2)
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("first", [0, 4])
+def test_fit_gets_the_batches_of_each_epoch_from_the_first_on(workers, first):
+    expected = Batches(Rectangles(11), Small(), 3, workers=0)
+    expected.start_at(first)
+    expected = epochs(expected, 2)
+    batches = Batches(Rectangles(11), Small(), 3, workers=workers)
+    batches.start_at(first)
     model = Recorder()
     model.compile(optimizer="sgd", run_eagerly=True)
     model.fit(
         batches,
-        initial_epoch=4,
-        epochs=6,
+        initial_epoch=first,
+        epochs=first + 2,
         verbose=0,
         shuffle=False,
         callbacks=[FollowEpochs(batches)],

@@ -6,7 +6,7 @@ import pytest
 import mrcnn.model as modellib
 from mrcnn import utils
 from mrcnn.data.dataset import Dataset
-from mrcnn.data.training_batches import load_sample
+from mrcnn.data.training_samples import load_sample
 from mrcnn.matterport.detection_targets import generate_random_rois
 from mrcnn.ops.anchors import pyramid_anchors
 from tiny import BoxesDataset, TinyConfig

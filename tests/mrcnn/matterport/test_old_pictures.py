@@ -209,7 +209,7 @@ def test_the_table_of_overlaps():
 
 def test_tables_are_printed(capsys):
     visualize.display_table([["name", "n"], ["a<b", 10]])
-    assert capsys.readouterr().out == "name  n\na<b   10\n"
+    assert capsys.readouterr().out == "name    n\n─────────\na<b    10\n"
 
 
 def test_tables_are_shown_in_a_notebook(monkeypatch, capsys):
@@ -219,8 +219,7 @@ def test_tables_are_shown_in_a_notebook(monkeypatch, capsys):
     monkeypatch.setattr("IPython.display.display", shown.append)
     visualize.display_table([["name", "n"], ["a<b", 10]])
     assert not capsys.readouterr().out
-    cells = "<tr><td>name</td><td>n</td></tr><tr><td>a&lt;b</td><td>10</td></tr>"
-    assert shown[0]._repr_html_() == f"<table>{cells}</table>"
+    assert shown[0]._repr_markdown_() == "| name | n |\n| --- | ---: |\n| a<b | 10 |\n"
 
 
 def test_statistics_of_weights(capsys):
@@ -240,7 +239,7 @@ def test_statistics_of_weights(capsys):
             return [Layer()]
 
     visualize.display_weight_stats(Model())
-    _, kernel, bias = capsys.readouterr().out.splitlines()
+    _, _, kernel, bias = capsys.readouterr().out.splitlines()
     assert kernel.split() == [
         "conv/kernel",
         "(dead?)",

@@ -1,4 +1,7 @@
 import logging
+import os
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -89,11 +92,34 @@ def test_outputs_stay_on_the_device_and_serve_as_inputs(model):
 def test_tensorflow_does_not_warn_of_many_shapes(model):
     if keras.backend.backend() != "tensorflow":
         pytest.skip("only TensorFlow does")
-    function, logger = compiled(model), logging.getLogger("tensorflow")
+    compiled(model)
+    logger = logging.getLogger("tensorflow")
     # Not its real warnings: they stop after two in a process, where other tests may have been.
     text = "5 out of the last 5 calls to {} triggered tf.function retracing."
     told = [
         bool(logger.filter(logging.makeLogRecord({"msg": text.format(each)})))
-        for each in (function.python_function, print)
+        for each in ("<function _tensorflow.<locals>.run_compiled_model at 0x7f>", print)
     ]
     assert told == [False, True]
+
+
+CROPPING = """
+import keras, numpy as np
+from mrcnn.modeling.compiled_functions import compiled
+from mrcnn.ops.roi_align import PyramidRoIAlign
+
+inputs = [keras.Input((5, 4)), *(keras.Input((side, side, 4)) for side in (16, 8, 4, 2))]
+model = keras.Model(inputs, keras.ops.relu(PyramidRoIAlign(7, (64, 64))(inputs)))
+compiled(model)([np.ones((3, *each.shape[1:]), "float32") for each in inputs])
+"""
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="only TensorFlow does")
+def test_tensorflow_writes_no_page_about_costs():
+    """In a fresh process that hides none of its lines, and imports it before this package."""
+    environment = {key: v for key, v in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"}
+    done = subprocess.run(
+        [sys.executable, "-c", CROPPING], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "op_level_cost_estimator" not in done.stderr

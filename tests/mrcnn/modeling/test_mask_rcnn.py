@@ -5,7 +5,7 @@ from keras import ops
 
 from mrcnn.modeling.mask_rcnn import MaskRCNNNetwork, normalize_boxes
 from mrcnn.ops import boxes
-from mrcnn.training.training_model import TrainableModel
+from mrcnn.training.losses import TrainableModel
 from mrcnn.weights.hdf5 import layer_of, named_variables
 from network_parts import SHAPE, WINDOWS, assert_close, build, random_images, run
 from tiny import TinyConfig

@@ -9,7 +9,7 @@ from mrcnn.config import ConfigError
 from mrcnn.modeling.mask_rcnn import MaskRCNNNetwork
 from mrcnn.modeling.mask_rcnn_c4 import C4Network
 from mrcnn.ops import boxes
-from mrcnn.training.training_model import TrainableModel
+from mrcnn.training.losses import TrainableModel
 from mrcnn.weights.hdf5 import layer_of, named_variables
 from mrcnn.weights.layout import resnet_layers
 from network_parts import SHAPE, WINDOWS, assert_close, build, random_images, run

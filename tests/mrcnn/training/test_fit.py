@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from folders import events_of, history_lines
-from mrcnn import model as model_module
 from mrcnn.data.dataset import Dataset, DatasetError
 from mrcnn.data.training_batches import Batches
+from mrcnn.training import fit
+from mrcnn.training.callbacks import OneTraining
 from mrcnn.training.fit import compile_phase
 from mrcnn.training.learning_rates import LearningRate
 from mrcnn.training.optimizer import GloballyClippedAdam, GloballyClippedSGD
@@ -49,11 +50,28 @@ class CopyFolder(keras.callbacks.Callback):
             self._copy(self.after_epoch)
 
     def on_train_batch_end(self, batch, logs=None):
-        if self.after_epoch.exists() and batch == 0:
+        if self.after_epoch.exists() and not self.within.exists():
             self._copy(self.within)
 
     def _copy(self, target):
         shutil.copytree(self.run.log_dir, target / self.run.run_folder().name)
+
+
+class Told(keras.callbacks.Callback):
+    """Notes what a callback is told."""
+
+    def __init__(self):
+        super().__init__()
+        self.events = []
+
+    def on_train_begin(self, logs=None):
+        self.events.append("begin")
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.events.append(epoch)
+
+    def on_train_end(self, logs=None):
+        self.events.append("end")
 
 
 # Without the pyramid: on a CPU, TensorFlow's gradient of RoIAlign loses an addition now and then.
@@ -65,7 +83,7 @@ RATE = LearningRate(0.004, warm_up_steps=2, drop_steps=(3,))
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """(model after two epochs in one go, its history, model_dir as it was on the way)."""
+    """(model after three epochs in one go, its history, model_dir as it was on the way)."""
     folder = tmp_path_factory.mktemp("runs")
     on_the_way = {"after an epoch": folder / "after", "within an epoch": folder / "within"}
     model = tiny_model("training", folder / "whole", SNAPSHOT_STEPS=1)
@@ -73,7 +91,7 @@ def run(tmp_path_factory):
         BoxesDataset(),
         BoxesDataset(3),
         learning_rate=RATE,
-        epochs=2,
+        epochs=3,
         layers=LAYERS,
         custom_callbacks=[CopyFolder(model, on_the_way.values())],
     )
@@ -91,7 +109,9 @@ def resumed(run, request):
     within = "_step000001" if request.param == "within an epoch" else ""
     assert model.checkpoint.name == f"mask_rcnn_tiny_0001{within}.weights.h5"
     assert model.epoch == 1
-    history = model.train(BoxesDataset(), BoxesDataset(3), RATE, 2, LAYERS)
+    told = Told()
+    history = model.train(BoxesDataset(), BoxesDataset(3), RATE, 3, LAYERS, custom_callbacks=[told])
+    assert told.events == ["begin", 1, 2, "end"] and history.epoch == [1, 2]
     return model, history, folder
 
 
@@ -106,25 +126,57 @@ def momenta_of(model):
 def test_a_resumed_training_ends_where_an_unbroken_one_does(run, resumed):
     for arrays in (lambda model: arrays_of(model.keras_model), momenta_of):
         assert_same_arrays(arrays(resumed[0]), arrays(run[0]))
-    assert resumed[0].epoch == run[0].epoch == 2
+    assert resumed[0].epoch == run[0].epoch == 3
     for name, values in run[1].history.items():
         assert resumed[1].history[name] == values[1:], name
 
 
 def test_a_resumed_training_stays_in_its_folder(run, resumed):
     assert resumed[0].run_folder() == resumed[2] / run[0].run_folder().name
-    assert [row["epoch"] for row in history_lines(resumed[0].log_dir)] == ["1", "2"]
+    assert [row["epoch"] for row in history_lines(resumed[0].log_dir)] == ["1", "2", "3"]
 
 
 def test_a_new_stage_counts_steps_from_the_very_beginning(tmp_path, monkeypatch):
     model, seen = tiny_model("training", tmp_path, STEPS_PER_EPOCH=7), []
     trained = model.keras_model
-    monkeypatch.setattr(trained, "fit", lambda *_, **__: seen.append(trained.optimizer))
+
+    def see(*_, **__):
+        seen.append(trained.optimizer)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(trained, "fit", see)
+    model.epoch = 5
     for drop in (35, 36):
-        model.epoch = 5
-        model.train(BoxesDataset(), None, LearningRate(0.1, drop_steps=(drop,)), 6, "heads")
+        with pytest.raises(KeyboardInterrupt):
+            model.train(BoxesDataset(), None, LearningRate(0.1, drop_steps=(drop,)), 6, "heads")
     rates = [float(weight_array(optimizer.learning_rate)) for optimizer in seen]
     np.testing.assert_allclose(rates, [0.01, 0.1], rtol=1e-6)
+
+
+def test_callbacks_are_told_of_one_training_whatever_calls_of_fit_it_takes():
+    model = keras.Sequential([keras.layers.Dense(1)])
+    model.compile(loss="mse")
+    told, history = Told(), keras.callbacks.History()
+    callbacks = OneTraining([told, history], model)
+    callbacks.set_params({"verbose": 0, "epochs": 3, "steps": 1})
+    for first, last in ((0, 1), (1, 3)):
+        x = np.ones((2, 1))
+        model.fit(x, x, initial_epoch=first, epochs=last, callbacks=callbacks, verbose=0)
+    assert told.events == ["begin", 0, 1, 2]
+    callbacks.end()
+    assert told.events[-1] == "end" and history.epoch == [0, 1, 2]
+    assert len(history.history["loss"]) == 3
+
+
+def test_a_training_that_a_callback_stops_ends_there(tmp_path):
+    def stop(epoch, logs):
+        model.keras_model.stop_training = True
+
+    model = tiny_model("training", tmp_path, STEPS_PER_EPOCH=1, RUN_EAGERLY=True)
+    stopping = keras.callbacks.LambdaCallback(on_epoch_end=stop)
+    model.train(BoxesDataset(), None, 0.1, 5, "mrcnn_class_logits", custom_callbacks=[stopping])
+    assert (model.epoch, model.checkpoint.name) == (1, "mask_rcnn_tiny_0001.weights.h5")
+    assert model.checkpoint.is_file()
 
 
 def test_a_snapshot_of_the_first_epoch_goes_on_in_its_folder(tmp_path):
@@ -159,18 +211,18 @@ def test_a_snapshot_needs_epochs_as_long_as_its_own(tmp_path):
 
 def test_every_epoch_leaves_its_weights_and_the_last_one_the_optimiser(run):
     names = {path.name for path in run[0].run_folder().glob("*.h5")}
-    name = "mask_rcnn_tiny"
-    assert names == {f"{name}_000{end}.h5" for end in ("1.weights", "2.weights", "2.optimizer")}
-    assert run[0].find_last() == str(run[0].run_folder() / "mask_rcnn_tiny_0002.weights.h5")
+    epochs = {f"mask_rcnn_tiny_000{number}.weights.h5" for number in (1, 2, 3)}
+    assert names == epochs | {"mask_rcnn_tiny_0003.optimizer.h5"}
+    assert run[0].find_last() == str(run[0].run_folder() / "mask_rcnn_tiny_0003.weights.h5")
     loaded = tiny_model("inference", run[0].model_dir)
     loaded.load_latest_checkpoint()
     assert_same_arrays(arrays_of(loaded.keras_model), arrays_of(run[0].keras_model))
-    assert loaded.epoch == 2
+    assert loaded.epoch == 3
 
 
 def test_history_csv_holds_every_loss_of_every_epoch(run):
     rows = history_lines(run[0].log_dir)
-    assert [row.pop("epoch") for row in rows] == ["1", "2"]
+    assert [row.pop("epoch") for row in rows] == ["1", "2", "3"]
     names = {"loss", *FIVE_LOSSES}
     assert set(rows[0]) == names | {f"val_{name}" for name in names}
     for name, values in run[1].history.items():
@@ -183,7 +235,7 @@ def test_tensorboard_reads_the_same_curves(run):
         assert set(events.Tags()["scalars"]) == {"loss", *FIVE_LOSSES}
         for name in events.Tags()["scalars"]:
             points = events.Scalars(name)
-            assert [point.step for point in points] == [1, 2]
+            assert [point.step for point in points] == [1, 2, 3]
             values = [point.value for point in points]
             np.testing.assert_allclose(values, run[1].history[prefix + name], rtol=1e-6)
 
@@ -192,15 +244,22 @@ def test_a_second_training_of_the_same_stage_goes_on_from_the_last_checkpoint(
     tmp_path, monkeypatch
 ):
     calls = []
-    monkeypatch.setattr(model_module, "run_phase", lambda *arguments: calls.append(arguments))
+
+    def run_phase(*arguments):
+        calls.append(arguments)
+        history = keras.callbacks.History()
+        history.epoch = list(range(*arguments[5:7]))
+        return history
+
+    monkeypatch.setattr(fit, "run_phase", run_phase)
     model = tiny_model("training", tmp_path)
     model.train(BoxesDataset(), None, 0.02, epochs=3, layers="heads")
     model.train(BoxesDataset(), None, 0.02, epochs=5, layers="all")
-    batches, _, log_dir, name, epochs, checkpoint, phase, _ = calls[1][2:]
-    assert (batches.epoch, epochs, model.epoch) == (3, 5, 5)
-    assert checkpoint == log_dir / "mask_rcnn_tiny_0003.weights.h5" and name == "mask_rcnn_tiny"
+    (log_dir, name), epoch, epochs, checkpoint, phase, _ = calls[1][4:]
+    assert (epoch, epochs, model.epoch) == (3, 5, 5)
+    assert checkpoint == log_dir / f"{name}_0003.weights.h5"
     assert phase == {"learning_rate": 0.02, "layers": "all", "train_bn": False}
-    assert calls[0][4] == log_dir and calls[0][7] is None
+    assert calls[0][4] == (log_dir, "mask_rcnn_tiny") and calls[0][7] is None
 
 
 @pytest.mark.parametrize("train_bn", [True, False])
@@ -329,11 +388,11 @@ def test_training_needs_images_of_one_size(tmp_path, mode):
 def test_a_damaged_optimiser_is_told_before_training(run, tmp_path):
     folder = tmp_path / run[0].run_folder().name
     shutil.copytree(run[0].log_dir, folder)
-    optimizer_path(folder / "mask_rcnn_tiny_0002.weights.h5").write_bytes(b"nonsense")
+    optimizer_path(folder / "mask_rcnn_tiny_0003.weights.h5").write_bytes(b"nonsense")
     model = tiny_model("training", tmp_path)
     model.load_latest_checkpoint()
-    with pytest.raises(ValueError, match=r"tiny_0002\.optimizer\.h5 does not hold"):
-        model.train(BoxesDataset(), None, 0.002, 3, LAYERS)
+    with pytest.raises(ValueError, match=r"tiny_0003\.optimizer\.h5 does not hold"):
+        model.train(BoxesDataset(), None, 0.002, 4, LAYERS)
 
 
 # --- several devices, at the end: the program has run meanwhile ---------------------------------

@@ -6,7 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from mrcnn.data.training_batches import Batches, load_sample
+from mrcnn.data.training_batches import Batches
+from mrcnn.data.training_samples import load_sample
 from mrcnn.modeling.conv_norm import EPSILON, MOMENTUM, NormalizedConvolution
 from mrcnn.training import random_start
 from mrcnn.training.random_start import OUTPUT_SCALE, measure_statistics, prepare_random_start

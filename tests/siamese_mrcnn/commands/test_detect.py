@@ -6,11 +6,11 @@ import json
 import cv2
 import numpy as np
 import pytest
+from pycocotools import mask as run_length
 
 from command_line import call, refused
 from mrcnn.data.postprocessing import Detections
 from siamese_mrcnn.commands import common, detect
-from siamese_mrcnn.evaluation.coco_metrics import decode_mask
 
 
 class Finder:
@@ -90,7 +90,7 @@ def test_detect_writes_picture_and_data(finder, picture, tmp_path, capsys):
     assert data["references"] == [str(reference)]
     (found,) = data["detections"]
     assert found["box"] == [0, 0, 25, 15] and found["score"] == 30 / 80
-    assert decode_mask(found["mask"]).sum() == 25 * 15
+    assert run_length.area(found["mask"]) == 25 * 15
     model, weights = finder[0]
     assert weights == "w.h5" and model.config.DETECTION_MIN_CONFIDENCE == 0.3
     assert capsys.readouterr().out.count("1 found") == 2

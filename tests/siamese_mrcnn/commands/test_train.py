@@ -47,6 +47,31 @@ def test_stages():
         phases("--epochs", "3", "--schedule", "splits")
 
 
+def test_the_rate_of_a_single_stage_may_be_a_setting():
+    rate = ("--set", "LEARNING_RATE=0.007")
+    assert phases("--epochs", "3", *rate) == [(3, "all", 0.007)]
+    assert phases("--epochs", "3", *rate, "--weights", "none") == [(3, "all", 0.007)]
+    assert phases("--epochs", "3", *rate, "--learning-rate", "0.1") == [(3, "all", 0.1)]
+    before = {"layers": "heads", "learning_rate": 0.004}
+    assert phases("--epochs", "3", *rate, before=before) == [(3, "heads", 0.007)]
+    with pytest.raises(ValueError, match="--set LEARNING_RATE cannot be combined with a schedule"):
+        phases(*rate)
+    for wrong in ("0", "-1", "fast"):
+        with pytest.raises(ValueError, match="LEARNING_RATE must be a number above 0, but is"):
+            phases("--epochs", "3", "--set", f"LEARNING_RATE={wrong}")
+
+
+def test_settings_that_would_change_nothing_are_refused(capsys):
+    data, weights = ("--data", "d"), ("--weights", "w.h5")
+    for command, key, words in (
+        (("pretrain", "--out", "w.weights.h5"), "LEARNING_RATE=0.1", "a rate of its own"),
+        (("evaluate", *weights), "DETECTION_MIN_CONFIDENCE=0.5", "see --profile"),
+        (("evaluate", *weights), "NUM_TARGETS=5", "Give --shots instead"),
+    ):
+        text = refused(capsys, *command, *data, "--set", key)
+        assert f"--set {key.split('=')[0]} would change nothing here. " in text and words in text
+
+
 def test_a_resumed_stage_goes_on_as_it_was():
     before = {"layers": "heads", "learning_rate": 0.004}
     assert phases("--epochs", "3", before=before) == [(3, "heads", 0.004)]
@@ -91,7 +116,7 @@ def test_watching(shapes_folder, monkeypatch, capsys):
         "siamese_mrcnn.data.coco.training_and_validation", lambda ids: (ids[:10], ids[10:])
     )
     monkeypatch.setattr(
-        "siamese_mrcnn.training.schedules.run_schedule",
+        "mrcnn.training.fit.run_schedule",
         lambda *_, custom_callbacks, **__: trained.append(custom_callbacks),
     )
     arguments = ("--data", shapes_folder, "--config", "shapes", "--weights", "w.h5")
@@ -123,7 +148,7 @@ def test_a_seed_repeats_the_weights_to_start_with(command, shapes_folder, tmp_pa
             """Nothing was trained."""
 
     monkeypatch.setattr("siamese_mrcnn.model.SiameseMaskRCNN", Model)
-    monkeypatch.setattr("siamese_mrcnn.training.schedules.run_schedule", lambda *_, **__: None)
+    monkeypatch.setattr("mrcnn.training.fit.run_schedule", lambda *_, **__: None)
     monkeypatch.setattr(
         "siamese_mrcnn.training.category_pretraining.pretrain", lambda *_, **__: None
     )

@@ -7,14 +7,15 @@ import pytest
 
 from mrcnn.data.augmentation import HorizontalFlip
 from mrcnn.data.dataset import Dataset
-from mrcnn.data.training_batches import BrokenSample, SkipSample
+from mrcnn.data.training_batches import Batches
+from mrcnn.data.training_samples import BrokenSample, SkipSample
 from mrcnn.images.image import plan_resize, prepare_image
 from mrcnn.images.masks import boxes_of_masks, minimize_masks, resize_masks
 from siamese_mrcnn.config import Config
 from siamese_mrcnn.data import training_samples
 from siamese_mrcnn.data.coco import CocoDataset
 from siamese_mrcnn.data.references import sample_references
-from siamese_mrcnn.data.training_samples import SiameseBatches, load_sample
+from siamese_mrcnn.data.training_samples import load_sample
 
 
 class TinyConfig(Config):
@@ -174,7 +175,7 @@ def test_augmentation_changes_the_image_and_its_masks():
 
 def test_batches_have_the_shapes_that_the_network_expects(training):
     config = TinyConfig()
-    x, y = SiameseBatches(training, config, steps=3, workers=0)[0]
+    x, y = Batches(training, config, steps=3, workers=0, sample_loader=load_sample)[0]
     expected = {
         "images": ((2, 64, 64, 3), np.uint8),
         "image_metas": ((2, 14), np.float32),
@@ -191,9 +192,9 @@ def test_batches_have_the_shapes_that_the_network_expects(training):
 
 def test_batches_do_not_depend_on_the_number_of_workers(training):
     config = TinyConfig()
-    alone = SiameseBatches(training, config, steps=4, seed=3, workers=0)
-    helped = SiameseBatches(training, config, steps=4, seed=3, workers=2)
-    other = SiameseBatches(training, config, steps=4, seed=4, workers=0)
+    alone = Batches(training, config, steps=4, seed=3, workers=0, sample_loader=load_sample)
+    helped = Batches(training, config, steps=4, seed=3, workers=2, sample_loader=load_sample)
+    other = Batches(training, config, steps=4, seed=4, workers=0, sample_loader=load_sample)
     try:
         for index in range(4):
             for one, two in zip(alone[index], helped[index], strict=True):
@@ -212,7 +213,7 @@ def test_broken_queries_and_references_are_counted_and_named(shapes_folder, tmp_
         path = tmp_path / f"broken {image_id}.jpg"
         path.write_bytes(b"nothing")
         dataset.image_info[image_id]["path"] = str(path)
-    feed = SiameseBatches(dataset, TinyConfig(), steps=14, workers=0)
+    feed = Batches(dataset, TinyConfig(), steps=14, workers=0, sample_loader=load_sample)
     with caplog.at_level(logging.WARNING):
         for index in range(14):
             feed[index]

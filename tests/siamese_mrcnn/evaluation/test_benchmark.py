@@ -71,7 +71,7 @@ def test_the_demo_measures_draws_and_trains(weights, tmp_path, capsys, monkeypat
     assert call("demo", *arguments) == 0
     text = capsys.readouterr().out
     for row in (Row("novel", 1), Row("novel", 5), Row("seen", 1), Row("novel", 1, True)):
-        assert f"| {row.title} |" in text
+        assert f"\n{row.title} " in text
     first, last = re.search(r"The loss went from ([0-9.]+) to ([0-9.]+) \(means", text).groups()
     assert float(last) < 2 * float(first)  # of one image each: it need not fall, nor explode
     for name in ("found", "best", "worst"):

@@ -66,6 +66,16 @@ def test_more_than_a_batch_and_more_than_are_remembered(monkeypatch):
     assert len(model.batches) == 3  # of 8, 3, and 8 that were forgotten
 
 
+def test_what_is_remembered_is_not_copied_for_each_image(monkeypatch):
+    monkeypatch.setattr(reference_cache, "REMEMBERED", 3)
+    vectors = ReferenceVectors(Summing())
+    remembered = vectors._vectors
+    for numbers in ((1, 2), (3, 4), (2, 5)):
+        vectors.of([[reference(n)] for n in numbers])
+        assert vectors._vectors is remembered
+    assert [number for number, _ in remembered] == [3, 4, 5]
+
+
 def test_a_vector_depends_on_its_reference_alone(tmp_path):
     """So that an evaluation that was interrupted ends in the same report."""
     model = tiny_siamese_model("inference", tmp_path)

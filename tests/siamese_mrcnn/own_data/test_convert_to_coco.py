@@ -64,7 +64,7 @@ def test_all_that_was_there_is_in_one_of_the_portions(tmp_path):
     assert imported.notes == ()
     text = to_text(imported)
     assert f"{counts['train']} images to train on, {counts['val']} to test on" in text
-    assert "| rose |" in text
+    assert "\nrose " in text
 
 
 def test_every_category_keeps_images_on_both_sides():
@@ -202,7 +202,7 @@ def test_what_is_left_out_and_what_will_not_work_is_said(tmp_path):
 def test_the_command(tmp_path, capsys):
     via, masks = write_via(tmp_path / "via", plan()), write_masks(tmp_path / "masks", plan(3))
     assert call("import-data", via, "--out", tmp_path / "one", "--test-part", 0.3) == 0
-    assert "| sea lily |" in capsys.readouterr().out
+    assert "\nsea lily " in capsys.readouterr().out
     assert call("import-data", via, "--out", tmp_path / "two", "--test", masks) == 0
     assert "10 images to train on, 3 to test on" in capsys.readouterr().out
     coco = write_coco(tmp_path / "coco", plan(3))

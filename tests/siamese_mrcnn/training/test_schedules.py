@@ -1,4 +1,5 @@
-from siamese_mrcnn.training.schedules import SCHEDULES, run_schedule
+from mrcnn.training.fit import run_schedule
+from siamese_mrcnn.training.schedules import SCHEDULES
 
 
 class Recorder:

@@ -6,8 +6,12 @@ import cv2
 import numpy as np
 import pytest
 
-from mrcnn.images import videos
-from mrcnn.images.videos import VideoError, change_video
+from sample_notebooks import SAMPLES
+
+with pytest.MonkeyPatch.context() as patch:  # as a program beside it does
+    patch.syspath_prepend(str(SAMPLES / "balloon"))
+    import videos
+    from videos import VideoError, change_video
 
 RATE = 12.5
 

@@ -1,16 +1,17 @@
 """What has to be installed, and what of it is: works before anything is.
 
-It needs Python's own library and `packaging`, which every Jupyter kernel brings along.
+It needs Python's own library and `packaging`, which every Jupyter kernel brings along; so it
+imports nothing of the project's.
 """
 
+import os
 import subprocess
 import sys
 import tomllib
 from importlib import metadata
 from pathlib import Path
 
-from siamese_mrcnn.experiments import trial
-
+TRIAL = "SIAMESE_MRCNN_TRIAL"  # see `siamese_mrcnn.experiments.trial`
 TENSORFLOW = {"cpu": "tensorflow-cpu", "gpu": "tensorflow", "tensorflow": "tensorflow"}
 
 
@@ -39,7 +40,7 @@ def install(extra="cpu", root="."):
         return
     _check_tensorflow(extra)
     command = [sys.executable, "-m", "pip", "install", "--editable", f"{Path(root)}[{extra}]"]
-    if trial.is_trial():
+    if os.environ.get(TRIAL, "").strip() == "1":
         print(f"To install what is missing: {' '.join(['python', *command[1:]])}")
         return
     subprocess.run(command, check=True)

@@ -1,12 +1,19 @@
 """What is installed is told apart from what is not, and only the latter is asked of pip."""
 
+import os
 import subprocess
 import sys
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 
 import pytest
 
-from siamese_mrcnn.experiments import installation, trial
-from siamese_mrcnn.experiments.installation import InstallationError, install, requirements, show
+ROOT = Path(__file__).parents[1]
+spec = spec_from_file_location("installation", ROOT / "experiments" / "installation.py")
+installation = module_from_spec(spec)
+spec.loader.exec_module(installation)
+InstallationError, requirements = installation.InstallationError, installation.requirements
+install, show = installation.install, installation.show
 
 VERSIONS = {"mine": "0.1", "fits": "2.5", "old": "1.0"}
 
@@ -15,7 +22,7 @@ VERSIONS = {"mine": "0.1", "fits": "2.5", "old": "1.0"}
 def installed(monkeypatch):
     """Packages that seem to be installed; returns the dict, to be changed."""
     versions = dict(VERSIONS)
-    monkeypatch.delenv(trial.SWITCH, raising=False)
+    monkeypatch.delenv(installation.TRIAL, raising=False)
     monkeypatch.setattr(installation, "_version", versions.get)
     return versions
 
@@ -48,6 +55,12 @@ def write_project(folder, python=">=3.11", dependencies=("fits>=2,<3", "old>=2")
     return folder
 
 
+def test_it_can_be_imported_where_nothing_is_installed():
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    command = [sys.executable, "-S", "-c", "import experiments.installation"]  # no site-packages
+    subprocess.run(command, cwd=ROOT, env=environment, check=True)
+
+
 def test_each_package_is_compared_with_its_allowed_versions(project):
     assert requirements("cpu", project) == [
         ("mine", "", "0.1", True),
@@ -78,7 +91,7 @@ def test_a_complete_installation_is_left_alone(project, commands, installed, cap
 
 
 def test_a_trial_installs_nothing(project, commands, monkeypatch, capsys):
-    monkeypatch.setenv(trial.SWITCH, "1")
+    monkeypatch.setenv(installation.TRIAL, "1")
     install("cpu", project)
     assert not commands
     assert f"python -m pip install --editable {project}[cpu]" in capsys.readouterr().out

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mrcnn.data.augmentation import HorizontalFlip
-from mrcnn.data.training_batches import BrokenSample, SkipSample, load_sample, prepare_sample
+from mrcnn.data.training_samples import BrokenSample, SkipSample, load_sample, prepare_sample
 from mrcnn.ops import boxes
 from mrcnn.ops.anchors import pyramid_anchors
 from rectangles import Rectangles, Small

@@ -4,9 +4,9 @@ import logging
 from pathlib import Path
 
 import cv2
-from rich.progress import track
 
 from mrcnn.files import atomic_path
+from mrcnn.progress import track
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ def change_video(source, target, change, title="Frames"):
         raise VideoError(f"{target} would replace the video it is made of: choose another name.")
     capture = cv2.VideoCapture(str(source))
     try:
-        frames = track(_frames(capture, source), title, total=_expected(capture))
+        frames = track(_frames(capture, source), title, "frames", _expected(capture))
         with atomic_path(target, suffix=target.suffix) as temporary:
             count = _write(temporary, map(change, frames), encoding, _rate(capture))
             _require_whole(temporary, count)

@@ -1,0 +1,45 @@
+"""How far long work is: one kind of bar, on stderr, so that results can be piped on."""
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+
+def progress_bar(unit, shown=True):
+    """A bar that counts things and tells the time gone and left: a `rich.progress.Progress`.
+
+    Args:
+        unit: what is counted, say "images".
+        shown: whether to show it at all.
+    """
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(f"{unit},"),
+        TimeElapsedColumn(),
+        TextColumn("gone,"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+        console=Console(stderr=True),
+        disable=not shown,
+    )
+
+
+def track(items, title, unit, total=None, shown=True):
+    """Yield items, counting them in a bar.
+
+    Args:
+        items: iterable.
+        title: what is done with them.
+        unit, shown: as of `progress_bar`.
+        total: their number; by default their length, if they have one.
+    """
+    with progress_bar(unit, shown) as bar:
+        yield from bar.track(items, total=total, description=title)
