@@ -130,7 +130,7 @@ def naming_model(network, categories):
         categories: their number.
     """
     crops = keras.Input(network.config.TARGET_SHAPE[1:], name="crops")
-    maps = network.backbone(network.subtract_mean(crops))[1:]
+    maps = network.backbone_maps(crops)[1:]
     vectors = {"C5": layers.GlobalAveragePooling2D()(maps[-1])}
     for level, vector in zip(LEVELS, network.match.summarize(network.pyramid(maps)), strict=True):
         vectors[f"P{level}"] = vector

@@ -11,7 +11,7 @@ from mrcnn.modeling.mask_rcnn_c4 import C4Network
 from mrcnn.ops import boxes
 from mrcnn.training.training_model import TrainableModel
 from mrcnn.weights.hdf5 import layer_of, named_variables
-from mrcnn.weights.layout import resnet_layers
+from mrcnn.weights.layout import backbone_layers
 from network_parts import SHAPE, WINDOWS, assert_close, build, random_images, run
 from tiny import (
     BoxesDataset,
@@ -99,7 +99,7 @@ def test_layers_are_those_of_the_files():
     """A backbone, proposals, and the outputs of the heads: no pyramid, no hidden layers."""
     _, model = detecting()
     with few_weights():
-        backbone = set(resnet_layers("resnet50"))
+        backbone = set(backbone_layers("resnet50"))
     names = {layer_of(name) for name in named_variables(model)}
     assert "res5a_branch2a" in backbone
     assert names == backbone | {
