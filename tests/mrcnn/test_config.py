@@ -83,6 +83,36 @@ def test_impossible_values_are_named(name, value):
         config()
 
 
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"BACKBONE_STRIDES": [4, 8, 16, 32, 32]}, r"can only be \[4, 8, 16, 32, 64\].*32, 32\]"),
+        ({"MASK_SHAPE": [14, 14]}, r"must be .*: \[28, 28\], but is \[14, 14\]"),
+        ({"MASK_POOL_SIZE": 7}, r"must be .*: \[14, 14\], but is \[28, 28\]"),
+        (
+            {"BATCH_SIZE": 8},
+            r"BATCH_SIZE follows .* is 2, but .* to 8.* set IMAGES_PER_GPU",
+        ),
+        ({"IMAGE_SHAPE": [512, 512, 3]}, r"IMAGE_SHAPE follows .* \[512, 512, 3\].* IMAGE_MAX_DIM"),
+        ({"IMAGE_META_SIZE": 93}, r"IMAGE_META_SIZE follows .* is 13, .* NUM_CLASSES"),
+    ],
+)
+def test_settings_that_cannot_have_another_value_say_so(settings, words):
+    with pytest.raises(ConfigError, match=words):
+        type("Mine", (Config,), settings)()
+
+
+def test_what_follows_from_other_settings_may_be_said_too():
+    settings = {
+        "BATCH_SIZE": 2,
+        "IMAGE_SHAPE": (1024, 1024, 3),
+        "BACKBONE_STRIDES": (4, 8, 16, 32, 64),
+    }
+    assert type("Mine", (Config,), settings)().BATCH_SIZE == 2
+    without_masks = type("Boxes", (Config,), {"MODEL": "frcnn", "MASK_SHAPE": [14, 14]})
+    assert without_masks().MASK_SHAPE == [14, 14]
+
+
 def test_slips_of_the_pen_are_refused_with_the_right_name():
     with pytest.raises(ConfigError, match="LEARNING_RATE"):
         type("Mine", (Config,), {"LERNING_RATE": 0.1})

@@ -176,7 +176,8 @@ class ResNetBackbone:
 
     def _block_layers(self, block, is_first):
         if self.name in BASIC:  # which the originals do not have
-            parts = ["_basic1", "_basic2", *["_basic_shortcut"][:is_first]]
+            has_shortcut = is_first and block != "2a"  # where no channels are added
+            parts = ["_basic1", "_basic2", *["_basic_shortcut"][:has_shortcut]]
             return [f"{kind}{block}{part}" for part in parts for kind in ("res", "bn")]
         inner = [f"{kind}{block}_branch{part}" for part in ("2a", "2b") for kind in ("res", "bn")]
         ends = ("2c", "1") if is_first else ("2c",)

@@ -29,6 +29,12 @@ def test_the_distribution_is_that_of_keras(shape):
     assert abs(ours.mean()) < 3 * ours.std() / np.sqrt(ours.size)
 
 
+def test_a_depthwise_kernel_counts_each_channel_by_itself():
+    keras.utils.set_random_seed(7)
+    kernel = ops.convert_to_numpy(RandomKernel(depthwise=True)((3, 3, 400, 1)))
+    assert abs(kernel.std() * 3 - 1) < 0.05  # 9 inputs and 9 outputs: a variance of 2 / 18
+
+
 def test_a_seed_repeats_it_and_calls_differ():
     np.testing.assert_array_equal(drawn((5, 7)), drawn((5, 7)))
     initializer = RandomKernel()

@@ -217,6 +217,7 @@ def test_a_pyramid_is_the_default(tmp_path):
         ({**C4, "MASK_SHAPE": [28, 28]}, r"MASK_SHAPE must be .* \[14, 14\], but is \[28, 28\]"),
         ({**C4, "POOL_SIZE": 7, "MASK_SHAPE": [7, 7]}, "POOL_SIZE must be an even number"),
         ({**C4, "BACKBONE": "resnet18"}, "BACKBONE without a pyramid must be one of"),
+        ({**C4, "BACKBONE": "efficientnet-lite2"}, "must be one of 'resnet50', 'resnet101'"),
     ],
 )
 def test_settings_that_do_not_fit_are_told(settings, words):

@@ -129,7 +129,7 @@ def test_the_architecture_is_told_from_layer_names(architecture):
     assert architecture_of(names) == architecture
 
 
-@pytest.mark.parametrize("backbone", ["resnet18", "resnet34"])
+@pytest.mark.parametrize("backbone", ["resnet18", "resnet34", "efficientnet-lite0"])
 def test_small_backbones_are_saved_whole_too(tmp_path, backbone):
     model = tiny_model("inference", tmp_path, BACKBONE=backbone, BACKBONE_WIDTH=8)
     path = tmp_path / "w.h5"
