@@ -10,9 +10,9 @@ from mrcnn.config import Config, ConfigError
 from mrcnn.converters.formats import read_tensors
 from mrcnn.modeling.backbones import BACKBONES, standardize
 from mrcnn.modeling.conv_norm import normalized_convolutions
-from mrcnn.modeling.efficientnet_lite import SCALES, blocks_of
+from mrcnn.modeling.efficientnet_lite import SCALES
 from mrcnn.weights.hdf5 import named_variables
-from published_backbones import published_file
+from published_backbones import numpy_names, published_file
 from tiny import picture
 
 pytestmark = pytest.mark.backends
@@ -38,22 +38,6 @@ def with_weights(model, tensors):
     return model
 
 
-def published_names(name):
-    """{our name: name in the archive} of all tensors."""
-    layers = [layer for layer in BACKBONES[name].layers if not layer.endswith("_bn")]
-    blocks = [block.name for block in blocks_of(name)]
-    names = {}
-    for layer in layers:
-        theirs = layer
-        if layer != "stem":
-            block, part = layer.removeprefix("block").split("_")
-            theirs = f"b{blocks.index(block)}_{part}"
-        names[f"{layer}/kernel"] = f"{theirs}/kernel"
-        for kind in ("gamma", "beta", "moving_mean", "moving_variance"):
-            names[f"{layer}_bn/{kind}"] = f"{theirs}_bn/{kind.removeprefix('moving_')}"
-    return names
-
-
 def assert_same_features(model, expected, image, tolerance):
     """C2..C5 are the expected ones, but for a part of their spread."""
     found = [ops.convert_to_numpy(each)[0] for each in model(image[None])][1:]
@@ -67,9 +51,10 @@ def assert_same_features(model, expected, image, tolerance):
 def test_features_are_those_of_the_published_layers(name):
     """Of a network of a quarter of the channels, on an image of sides that do not halve evenly."""
     arrays = program.random_arrays(int(name[-1]), np.random.default_rng(0))
-    tensors = {ours: arrays[theirs] for ours, theirs in published_names(name).items()}
     image = picture(70, 96)
-    model = with_weights(model_of(config_of(name, BACKBONE_WIDTH=16), image.shape[:2]), tensors)
+    model = model_of(config_of(name, BACKBONE_WIDTH=16), image.shape[:2])
+    names = numpy_names(named_variables(model))
+    with_weights(model, {ours: arrays[theirs] for ours, theirs in names.items()})
     assert_same_features(model, program.features(arrays, int(name[-1]), image), image, 1e-4)
     for layer in normalized_convolutions(model):
         layer.fold()
@@ -82,7 +67,7 @@ def test_features_of_the_published_weights(name):
     tensors, _ = read_tensors(published_file(name))
     image = picture(64, 96)
     model = with_weights(model_of(config_of(name), image.shape[:2]), tensors)
-    arrays = {theirs: tensors[ours] for ours, theirs in published_names(name).items()}
+    arrays = {theirs: tensors[ours] for ours, theirs in numpy_names(tensors).items()}
     assert_same_features(model, program.features(arrays, int(name[-1]), image), image, 1e-4)
 
 
