@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from mrcnn.config import BACKBONES
 from siamese_mrcnn.commands import common
 
 FORMATS = ("original", "keras", "pytorch", "detectron")  # of `mrcnn.converters.formats`
@@ -36,7 +35,7 @@ def add_arguments(parser):
         help="what OUT shall be (default: as its name says)",
     )
     convert.add_argument(
-        "--backbone", choices=tuple(BACKBONES), help="what IN must have (default: any)"
+        "--backbone", metavar="NAME", help="what IN must have, say resnet50 (default: any)"
     )
     convert.add_argument(
         "--classes",
