@@ -12,7 +12,7 @@ from keras import layers, ops
 from mrcnn.data.prefetch import Prefetcher
 from mrcnn.data.training_batches import FollowEpochs
 from mrcnn.modeling.conv_norm import batch_statistics, normalized_convolutions
-from mrcnn.modeling.initializers import RandomKernel
+from mrcnn.ops.initializers import RandomKernel
 from mrcnn.training.fit import compilation
 from mrcnn.training.optimizer import GloballyClippedAdam
 from mrcnn.training.random_start import start_at_random

@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from mrcnn.modeling.convolution import convolve
-from mrcnn.modeling.initializers import RandomKernel
+from mrcnn.ops.initializers import RandomKernel
 
 # The originals' values (Keras 2 defaults); Caffe's ResNet was trained with 1e-5.
 EPSILON = 1e-3

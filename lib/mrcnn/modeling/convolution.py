@@ -5,7 +5,7 @@ import math
 import keras
 from keras import layers, ops
 
-from mrcnn.modeling.winograd import convolve_by_tiles
+from mrcnn.ops.winograd import convolve_by_tiles
 
 # Measured with TensorFlow on two cores, Cascade Lake and EPYC; beyond, its own way is as fast.
 SMALLEST_TILED_WORK = 2**27  # multiplications of a plain convolution, per tap of the kernel

@@ -8,8 +8,8 @@ import pytest
 from keras import ops
 
 from mrcnn.modeling.conv_norm import normalized_convolutions
-from mrcnn.modeling.initializers import RandomKernel
 from mrcnn.modeling.mask_rcnn import MaskRCNNNetwork
+from mrcnn.ops.initializers import RandomKernel
 from tiny import TinyConfig
 
 pytestmark = pytest.mark.backends
