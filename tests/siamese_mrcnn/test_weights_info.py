@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from mrcnn.weights.hdf5 import WeightsError, read_weights
+from mrcnn.weights.hdf5 import WeightsError, read_shapes, read_weights
 from siamese_mrcnn import cli, demo
 from siamese_mrcnn.model import SiameseMaskRCNN
 from siamese_mrcnn.weights_info import change_layout, describe
@@ -80,5 +80,22 @@ def test_a_narrow_model_of_small_blocks_changes_its_layout(tmp_path):
     info = change_layout(source, original)
     assert (info.backbone, info.width, info.proposal_channels) == ("resnet18", 32, 96)
     before, after = read_weights(source), read_weights(original)
+    assert before.keys() == after.keys()
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+
+
+def test_a_model_of_another_family_changes_its_layout_and_back(tmp_path):
+    settings = {"BACKBONE": "efficientnet-lite0", "BACKBONE_WIDTH": 8}
+    config = type("Lite", (SmallTrainingConfig,), settings)()
+    model = SiameseMaskRCNN("inference", ".", config)
+    random_weights(model.keras_model)
+    model.save_weights(tmp_path / "own.weights.h5")
+    info = change_layout(tmp_path / "own.weights.h5", tmp_path / "original.h5")
+    assert (info.kind, info.backbone, info.width) == ("siamese", "efficientnet-lite0", 8)
+    with h5py.File(tmp_path / "original.h5") as file:
+        assert list(file["efficientnet_lite_model"])[:1] == ["block1a_depth"]
+        assert file.attrs["layer_names"][0] == b"efficientnet_lite_model"
+    assert describe(read_shapes(tmp_path / "original.h5")) == info
+    before, after = (read_weights(tmp_path / name) for name in ("own.weights.h5", "original.h5"))
     assert before.keys() == after.keys()
     assert all(np.array_equal(before[name], after[name]) for name in before)
