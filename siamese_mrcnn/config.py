@@ -47,9 +47,11 @@ class Config(mrcnn.config.Config):
 
     def __init__(self):
         super().__init__()
-        self.TOP_DOWN_PYRAMID_SIZE = self.FPN_FEATUREMAPS  # the core's name for it
+        # the core's name for it
+        self.computed("TOP_DOWN_PYRAMID_SIZE", self.FPN_FEATUREMAPS, "FPN_FEATUREMAPS")
         # K, height, width, channels of the prepared references of one query
-        self.TARGET_SHAPE = (self.NUM_TARGETS, self.TARGET_MAX_DIM, self.TARGET_MAX_DIM, 3)
+        side = self.TARGET_MAX_DIM
+        self.computed("TARGET_SHAPE", (self.NUM_TARGETS, side, side, 3), "TARGET_MAX_DIM")
 
     def validate(self):
         if (self.FEATURES, self.CONVENTIONS) != ("fpn", "matterport"):

@@ -5,12 +5,18 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from mrcnn.converters.formats import format_for, format_of, read_tensors, write_tensors
+from mrcnn.converters.formats import (
+    HDF5_FORMATS,
+    format_for,
+    format_of,
+    read_tensors,
+    shapes_of,
+    tensor_shapes,
+    write_tensors,
+)
 from mrcnn.files import written_whole
-from mrcnn.weights.hdf5 import LoadReport, WeightsError, read_weights
+from mrcnn.weights.hdf5 import LoadReport, WeightsError, read_shapes
 from siamese_mrcnn.weights_info import WeightsInfo, change_layout, describe
-
-HDF5 = ("original", "keras")  # whole models of either kind change between these
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,7 @@ def convert(
         target: file to write.
         source_format: the format that the source must have; any by default.
         target_format: a key of `FORMATS`; by default as the target's name says.
-        backbone: "resnet50" or "resnet101", which the source must have; any by default.
+        backbone: say "resnet50", which the source must have; any by default.
         num_classes: of the source, background included; any by default.
 
     Returns:
@@ -45,21 +51,26 @@ def convert(
         ValueError: the target's name does not say or does not go with a format.
     """
     target_format = target_format or format_for(target)
-    tensors, report = read_tensors(source, source_format)
-    info = describe(tensors)
+    found = format_of(source)
+    changes_layout = {found, target_format} <= set(HDF5_FORMATS)
+    if changes_layout:
+        shapes = tensor_shapes(source, source_format)
+    else:
+        tensors, report = read_tensors(source, source_format)
+        shapes = shapes_of(tensors)
+    info = describe(shapes)
     _require(source, "backbone", info.backbone, backbone)
     _require(source, "number of classes", info.num_classes, num_classes)
-    source_format = format_of(source)
-    if target_format not in HDF5 or (target_format == "original" and source_format not in HDF5):
-        write_tensors(tensors, target, target_format)
-    elif source_format in HDF5:
+    if changes_layout:
         change_layout(source, target, target_format)
-        written = read_weights(target)
-        report.unexpected = [name for name in tensors if name not in written]
-        report.loaded = [name for name in tensors if name in written]
-    else:
+        written = read_shapes(target)
+        report = LoadReport(str(source), loaded=[name for name in shapes if name in written])
+        report.unexpected = [name for name in shapes if name not in written]
+    elif target_format == "keras":
         _write_keras(tensors, info, source, target)
-    return Conversion(info, source_format, target_format, report)
+    else:
+        write_tensors(tensors, target, target_format)
+    return Conversion(info, found, target_format, report)
 
 
 def _require(source, what, found, expected):

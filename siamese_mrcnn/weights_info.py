@@ -1,10 +1,11 @@
 """What a weights file holds, and the model that it belongs to, from its tensors alone."""
 
+import math
 from dataclasses import dataclass
 
 from mrcnn.converters.translate import logits_per_anchor
-from mrcnn.weights.hdf5 import WeightsError, layer_of, read_weights
-from mrcnn.weights.layout import architecture_of
+from mrcnn.modeling.backbones import BACKBONES, architecture_of
+from mrcnn.weights.hdf5 import WeightsError, layer_of, read_shapes
 
 KINDS = {
     "siamese": "Siamese Mask R-CNN",
@@ -31,33 +32,34 @@ class WeightsInfo:
     parameters: int
 
 
-def describe(tensors):
-    """`WeightsInfo` of {"<layer>/<kind>": array}.
+def describe(shapes):
+    """`WeightsInfo` of {"<layer>/<kind>": shape}.
 
     Raises:
         WeightsError: there is no backbone among the tensors.
     """
-    layers = {layer_of(name) for name in tensors}
-    if not layers & {"res2a_branch2a", "res2a_basic1"}:
+    layers = {layer_of(name) for name in shapes}
+    backbone = architecture_of(layers)
+    if backbone is None:
         raise WeightsError(
-            "These weights have no layer res2a_branch2a, so they are not of a ResNet with the "
-            "names of Mask R-CNN. Expected weights of Siamese Mask R-CNN, of Mask R-CNN, or of "
+            f"These weights have no layer of a backbone that is known ({', '.join(BACKBONES)}) by "
+            "the names of Mask R-CNN. Expected weights of Siamese Mask R-CNN, of Mask R-CNN, or of "
             "their backbone."
         )
     kind = "siamese" if "fpn_distance_P2" in layers else "mask_rcnn"
     return WeightsInfo(
         kind=kind if "mrcnn_class_logits" in layers else "backbone",
-        backbone=architecture_of(layers),
-        conventions="detectron" if logits_per_anchor(tensors) == 1 else "matterport",
-        width=_outputs(tensors, "conv1"),
-        pyramid_channels=_outputs(tensors, "fpn_p2"),
-        proposal_channels=_outputs(tensors, "rpn_conv_shared"),
-        mask_channels=_inputs(tensors, "mrcnn_mask"),
-        hidden_size=_outputs(tensors, "mrcnn_class_conv1"),
-        num_classes=_outputs(tensors, "mrcnn_class_logits"),
+        backbone=backbone,
+        conventions="detectron" if logits_per_anchor(shapes) == 1 else "matterport",
+        width=BACKBONES[backbone].width_of(shapes),
+        pyramid_channels=_outputs(shapes, "fpn_p2"),
+        proposal_channels=_outputs(shapes, "rpn_conv_shared"),
+        mask_channels=_inputs(shapes, "mrcnn_mask"),
+        hidden_size=_outputs(shapes, "mrcnn_class_conv1"),
+        num_classes=_outputs(shapes, "mrcnn_class_logits"),
         has_masks="mrcnn_mask" in layers,
-        tensors=len(tensors),
-        parameters=sum(array.size for array in tensors.values()),
+        tensors=len(shapes),
+        parameters=sum(map(math.prod, shapes.values())),
     )
 
 
@@ -76,7 +78,7 @@ def change_layout(source, target, layout=None):
         FileNotFoundError, WeightsError: the source cannot be read or is not complete.
         ValueError: the target's name does not go with the layout.
     """
-    info = describe(read_weights(source))
+    info = describe(read_shapes(source))
     if info.kind == "backbone":
         raise WeightsError(
             f"{source} holds a backbone only, and a whole model is needed to convert. A backbone "
@@ -116,11 +118,11 @@ def _model(info):
     return mrcnn.model.MaskRCNN("inference", type("Converted", (base,), settings)(), ".")
 
 
-def _outputs(tensors, layer):
-    kernel = tensors.get(f"{layer}/kernel")
-    return None if kernel is None else int(kernel.shape[-1])
+def _outputs(shapes, layer):
+    kernel = shapes.get(f"{layer}/kernel")
+    return None if kernel is None else kernel[-1]
 
 
-def _inputs(tensors, layer):
-    kernel = tensors.get(f"{layer}/kernel")
-    return None if kernel is None else int(kernel.shape[-2])
+def _inputs(shapes, layer):
+    kernel = shapes.get(f"{layer}/kernel")
+    return None if kernel is None else kernel[-2]

@@ -10,9 +10,9 @@ import pytest
 
 from mrcnn.modeling.conv_norm import NormalizedConvolution
 from mrcnn.modeling.detection_layer import DetectionSelection
-from mrcnn.modeling.initializers import RandomKernel
 from mrcnn.modeling.proposals import Proposals
 from mrcnn.modeling.roi_targets import RoiTargets
+from mrcnn.ops.initializers import RandomKernel
 from mrcnn.ops.roi_align import PyramidAverages, PyramidRoIAlign
 from mrcnn.ops.roi_pooling import MapAverages, MapCrops, MapMaxima
 from mrcnn.training.learning_rates import LearningRate, for_optimizer

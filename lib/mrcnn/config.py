@@ -17,9 +17,16 @@ logger = logging.getLogger(__name__)
 # Settings that are whole numbers of at least 1.
 POSITIVE = ("GPU_COUNT", "IMAGES_PER_GPU", "SUBDIVISIONS", "NUM_CLASSES", "STEPS_PER_EPOCH")
 
+# The backbones of `mrcnn.modeling.backbones`, and what FEATURES each can give.
+BACKBONES = {
+    **dict.fromkeys(("resnet18", "resnet34"), ("fpn",)),
+    **dict.fromkeys(("resnet50", "resnet101"), ("fpn", "c4")),
+    **dict.fromkeys(("efficientnet-lite0", "efficientnet-lite2"), ("fpn",)),
+}
+
 # Settings of Matterport's that are not offered: the only value that they may have, what to do.
 FIXED_SETTINGS = {
-    "COMPUTE_BACKBONE_SHAPE": (None, "Backbones other than ResNets are not offered."),
+    "COMPUTE_BACKBONE_SHAPE": (None, "Add a backbone of your own to mrcnn.modeling.backbones."),
     "IMAGE_CHANNEL_COUNT": (3, "Make images of three channels in load_image()."),
     "IMAGE_PADDING": (True, 'Set IMAGE_RESIZE_MODE to "none" in place of it.'),
 }
@@ -44,9 +51,9 @@ class Config:
     # backbone, with stage 5 in the heads (`mrcnn.modeling.mask_rcnn_c4`).
     FEATURES = "fpn"
     CONVENTIONS = "matterport"  # or "detectron": whose weights fit, see `mrcnn.conventions`
-    BACKBONE = "resnet101"  # or "resnet50", "resnet34", "resnet18"
-    BACKBONE_WIDTH = 64  # channels of stage 1; others make all stages narrower or wider
-    BACKBONE_STRIDES = [4, 8, 16, 32, 64]  # pixels of the prepared image per cell of P2..P6
+    BACKBONE = "resnet101"  # or another of `BACKBONES`
+    BACKBONE_WIDTH = 64  # usual; others make all stages narrower or wider
+    BACKBONE_STRIDES = [4, 8, 16, 32, 64]  # pixels per cell of P2..P6; no others are possible
     TOP_DOWN_PYRAMID_SIZE = 256  # channels of P2..P6
     RPN_CHANNELS = 512
     FPN_CLASSIF_FC_LAYERS_SIZE = 1024
@@ -61,7 +68,8 @@ class Config:
     IMAGE_MIN_DIM = 800  # pixels
     IMAGE_MAX_DIM = 1024  # pixels, divisible by 64
     IMAGE_MIN_SCALE = 0  # lower limit of the up-scaling; 0: none
-    MEAN_PIXEL = np.array([123.7, 116.8, 103.9])  # RGB
+    # RGB, of the ResNets; other backbones have their own mean, unless this is set.
+    MEAN_PIXEL = np.array([123.7, 116.8, 103.9])
 
     # --- region proposals ---------------------------------------------------------------------
     RPN_ANCHOR_SCALES = (32, 64, 128, 256, 512)  # side of the square anchor per level, pixels
@@ -87,7 +95,7 @@ class Config:
     ROI_POOLING = "align"  # or "max", only without a pyramid (arXiv 1504.08083)
     POOL_SIZE = 7  # cells per side of a RoI; 14 without a pyramid, where stage 5 halves them
     MASK_POOL_SIZE = 14
-    MASK_SHAPE = [28, 28]
+    MASK_SHAPE = [28, 28]  # twice MASK_POOL_SIZE; without a pyramid POOL_SIZE
 
     # --- detection ----------------------------------------------------------------------------
     DETECTION_MAX_INSTANCES = 100
@@ -119,14 +127,43 @@ class Config:
             _say_near_miss(name, _known_names(cls.__mro__[1:]))
 
     def __init__(self):
-        self.BATCH_SIZE = self.IMAGES_PER_GPU * self.GPU_COUNT
+        self._take_whole_numbers()
+        self.computed("BATCH_SIZE", self.IMAGES_PER_GPU * self.GPU_COUNT, "IMAGES_PER_GPU")
         side = None if self.IMAGE_RESIZE_MODE in ("none", "pad64") else self.IMAGE_MAX_DIM
         if self.IMAGE_RESIZE_MODE == "crop":
             side = self.IMAGE_MIN_DIM
-        self.IMAGE_SHAPE = np.array([side, side, 3])
+        self.computed("IMAGE_SHAPE", np.array([side, side, 3]), "IMAGE_MAX_DIM")
         # id (1), original shape (3), prepared shape (3), window (4), scale (1), active classes
-        self.IMAGE_META_SIZE = 12 + self.NUM_CLASSES
+        self.computed("IMAGE_META_SIZE", 12 + self.NUM_CLASSES, "NUM_CLASSES")
         self.validate()
+
+    def _take_whole_numbers(self):
+        """Make 256.0 a 256 where a whole number belongs, as many programs write it."""
+        for name, value in self.items():
+            default = getattr(Config, name, None)
+            whole = isinstance(value, float) and value.is_integer()
+            if whole and isinstance(default, int) and not isinstance(default, bool):
+                setattr(self, name, int(value))
+
+    def computed(self, name, value, source):
+        """Set what follows from other settings, with a warning where the class says another value.
+
+        Args:
+            name, value: of the setting.
+            source: the setting to change for another value.
+        """
+        classes = (cls for cls in type(self).__mro__ if cls is not Config)
+        said = [vars(cls)[name] for cls in classes if name in vars(cls)]
+        if said and not np.array_equal(said[0], value):
+            logger.warning(
+                "%s follows from other settings and is %s: that the configuration sets it to %s "
+                "changes nothing. Leave it out, and set %s as you need it.",
+                name,
+                value,
+                said[0],
+                source,
+            )
+        setattr(self, name, value)
 
     def __setattr__(self, name, value):
         _say_near_miss(name, _known_names(type(self).__mro__) | set(vars(self)))
@@ -146,7 +183,7 @@ class Config:
         Raises:
             ConfigError: with the setting, its value and what would be allowed.
         """
-        _one_of("BACKBONE", self.BACKBONE, ("resnet18", "resnet34", "resnet50", "resnet101"))
+        _one_of("BACKBONE", self.BACKBONE, tuple(BACKBONES))
         _one_of("OPTIMIZER", self.OPTIMIZER, ("sgd", "adam"))
         _one_of("MODEL", self.MODEL, ("mrcnn", "frcnn"))
         _one_of("FEATURES", self.FEATURES, ("fpn", "c4"))
@@ -184,6 +221,19 @@ class Config:
                 f"levels P2..P6, but have {len(self.RPN_ANCHOR_SCALES)} and "
                 f"{len(self.BACKBONE_STRIDES)}."
             )
+        strides = Config.BACKBONE_STRIDES
+        if not np.array_equal(self.BACKBONE_STRIDES, strides):
+            raise ConfigError(
+                f"BACKBONE_STRIDES can only be {strides}, those of every backbone and of the "
+                f"pyramid, but is {self.BACKBONE_STRIDES!r}. Leave it out; for other anchors, "
+                "change RPN_ANCHOR_SCALES and RPN_ANCHOR_STRIDE."
+            )
+        if self.MODEL == "mrcnn" and list(self.MASK_SHAPE) != [2 * self.MASK_POOL_SIZE] * 2:
+            raise ConfigError(
+                "The mask head doubles the cells of a RoI, so MASK_SHAPE must be [2 * "
+                f"MASK_POOL_SIZE, 2 * MASK_POOL_SIZE]: {[2 * self.MASK_POOL_SIZE] * 2}, but is "
+                f"{self.MASK_SHAPE!r}. Change either."
+            )
         if self.ROI_POOLING != "align":
             raise ConfigError(
                 f"ROI_POOLING is {self.ROI_POOLING!r}, but RoIs are pooled from a pyramid by "
@@ -191,7 +241,8 @@ class Config:
             )
 
     def _validate_c4(self):
-        _one_of("BACKBONE without a pyramid", self.BACKBONE, ("resnet50", "resnet101"))
+        able = tuple(name for name, features in BACKBONES.items() if "c4" in features)
+        _one_of("BACKBONE without a pyramid", self.BACKBONE, able)
         if self.MODEL == "mrcnn" and list(self.MASK_SHAPE) != [self.POOL_SIZE] * 2:
             raise ConfigError(
                 'With FEATURES = "c4", stage 5 halves the cells of a RoI and the masks have twice '

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from mrcnn.config import Config, ConfigError
+from mrcnn.converters.imagenet import imagenet_file
 from mrcnn.data.postprocessing import restore_detections
 from mrcnn.data.preprocessing import as_list, prepare_inputs, same_shape_chunks, windows_of
 from mrcnn.data.training_samples import load_sample
@@ -24,7 +25,7 @@ from mrcnn.modeling.mask_rcnn import MaskRCNNNetwork
 from mrcnn.modeling.mask_rcnn_c4 import C4Network
 from mrcnn.training.distribution import devices_scope
 from mrcnn.training.fit import TrainingMethods
-from mrcnn.weights.layout import mask_rcnn_groups
+from mrcnn.weights.layout import HEADS, mask_rcnn_groups
 from mrcnn.weights.model_methods import WeightsMethods
 
 __all__ = [*functions.__all__, "MaskRCNN"]
@@ -46,7 +47,7 @@ MASK_ROWS = (4, 16, 64)
 
 
 class MaskRCNN(TrainingMethods, WeightsMethods, MatterportMethods):
-    """Mask R-CNN with a ResNet, by FEATURES of the configuration with a feature pyramid or none.
+    """Mask R-CNN, by FEATURES of the configuration with a feature pyramid or none.
 
     Args:
         mode: "training" or "inference".
@@ -94,6 +95,21 @@ class MaskRCNN(TrainingMethods, WeightsMethods, MatterportMethods):
         return mask_rcnn_groups(architecture)
 
     sample_loader = staticmethod(load_sample)
+
+    def load_imagenet_weights(self, pretraining="imagenet-1k", folder="checkpoints", verbose=0):
+        """Load a backbone trained on ImageNet, to start training from; the rest stays random.
+
+        Args:
+            pretraining: "imagenet-1k" (fetched where the file is missing), "imagenet-771" (without
+                PASCAL VOC's classes) or "imagenet-687" (without COCO's); or the path of a file as
+                others publish it (.npz, .pth).
+            folder: where the files are, see checkpoints/README.md.
+            verbose: 1 prints what was loaded.
+
+        Returns, raises: as `load_weights`, see also `mrcnn.converters.imagenet.imagenet_file`.
+        """
+        path = imagenet_file(pretraining, self.config.BACKBONE, folder)
+        return self.load_weights(path, may_be_missing=HEADS, verbose=verbose)
 
     # --- detection ------------------------------------------------------------------------------
 

@@ -264,9 +264,9 @@ def refuse_nothing_to_exclude(arguments):
     Raises:
         ValueError: names the arguments.
     """
-    from mrcnn.weights.imagenet import FILES
+    from mrcnn.converters.imagenet import PRETRAININGS
 
-    if arguments.exclude and arguments.weights in ("last", "none", "imagenet", *FILES):
+    if arguments.exclude and arguments.weights in ("last", "none", "imagenet", *PRETRAININGS):
         raise ValueError(
             "--exclude leaves layers out of the file that --weights names, but that is "
             f"{arguments.weights}. Name a file, or go without --exclude."

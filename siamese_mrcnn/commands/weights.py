@@ -5,6 +5,7 @@ from pathlib import Path
 from siamese_mrcnn.commands import common
 
 FORMATS = ("original", "keras", "pytorch", "detectron")  # of `mrcnn.converters.formats`
+READ_ONLY = ("numpy",)
 
 
 def add_arguments(parser):
@@ -23,7 +24,9 @@ def add_arguments(parser):
         help="its ending says the format: .h5 (the originals), .weights.h5 (Keras 3), .pth "
         "(pytorch-mask-rcnn), .pkl (Detectron)",
     )
-    convert.add_argument("--from", dest="source_format", choices=FORMATS, help="what IN must be")
+    convert.add_argument(
+        "--from", dest="source_format", choices=(*FORMATS, *READ_ONLY), help="what IN must be"
+    )
     convert.add_argument(
         "--to",
         "--layout",
@@ -32,7 +35,7 @@ def add_arguments(parser):
         help="what OUT shall be (default: as its name says)",
     )
     convert.add_argument(
-        "--backbone", choices=("resnet50", "resnet101"), help="what IN must have (default: either)"
+        "--backbone", metavar="NAME", help="what IN must have, say resnet50 (default: any)"
     )
     convert.add_argument(
         "--classes",
@@ -56,13 +59,13 @@ def run(arguments):
 
 
 def _inspect(arguments):
-    from mrcnn.converters.formats import format_of, read_tensors
+    from mrcnn.converters.formats import format_of, tensor_shapes
     from mrcnn.weights.checkpoints import epoch_of
     from siamese_mrcnn.fingerprints import file_fingerprint
     from siamese_mrcnn.weights_info import KINDS, describe
 
-    tensors, _ = read_tensors(arguments.file)
-    info, epoch = describe(tensors), epoch_of(arguments.file)
+    shapes = tensor_shapes(arguments.file)
+    info, epoch = describe(shapes), epoch_of(arguments.file)
     print(f"{arguments.file}: {KINDS[info.kind]}, {info.backbone}")
     for name, value in (
         ("format", format_of(arguments.file)),
@@ -79,8 +82,8 @@ def _inspect(arguments):
     ):
         if value is not None:
             print(f"  {name:17} {value}")
-    for name, array in tensors.items() if arguments.tensors else ():
-        print(f"  {name:40} {tuple(array.shape)}")
+    for name, shape in shapes.items() if arguments.tensors else ():
+        print(f"  {name:40} {shape}")
 
 
 def _convert(arguments):

@@ -7,7 +7,7 @@ import keras
 from keras import layers, ops
 
 from mrcnn.config import ConfigError
-from mrcnn.modeling.initializers import RandomKernel
+from mrcnn.ops.initializers import RandomKernel
 
 LEVELS = range(2, 7)
 

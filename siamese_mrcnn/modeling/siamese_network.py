@@ -32,10 +32,9 @@ class SiameseNetwork(MaskRCNNNetwork):
             subtract_mean: False feeds them raw, as the original did when detecting.
         """
         shots = references.shape[1]
-        flat = ops.reshape(ops.cast(references, "float32"), (-1, *references.shape[2:]))
-        if subtract_mean:
-            flat = self.subtract_mean(flat)
-        vectors = self.match.summarize(self.pyramid(self.backbone(flat)[1:]))
+        flat = ops.reshape(references, (-1, *references.shape[2:]))
+        maps = self.backbone_maps(flat, subtract_mean)
+        vectors = self.match.summarize(self.pyramid(maps[1:]))
         return [
             ops.mean(ops.reshape(vector, (-1, shots, vector.shape[-1])), axis=1)
             for vector in vectors

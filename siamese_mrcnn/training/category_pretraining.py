@@ -11,7 +11,7 @@ from keras import layers, ops
 
 from mrcnn.data.training_batches import EpochBatches, FollowEpochs
 from mrcnn.modeling.conv_norm import batch_statistics, normalized_convolutions
-from mrcnn.modeling.initializers import RandomKernel
+from mrcnn.ops.initializers import RandomKernel
 from mrcnn.training.fit import compilation
 from mrcnn.training.optimizer import GloballyClippedAdam
 from mrcnn.training.random_start import start_at_random
@@ -115,7 +115,7 @@ def naming_model(network, categories):
         categories: their number.
     """
     crops = keras.Input(network.config.TARGET_SHAPE[1:], name="crops")
-    maps = network.backbone(network.subtract_mean(crops))[1:]
+    maps = network.backbone_maps(crops)[1:]
     vectors = {"C5": layers.GlobalAveragePooling2D()(maps[-1])}
     for level, vector in zip(LEVELS, network.match.summarize(network.pyramid(maps)), strict=True):
         vectors[f"P{level}"] = vector

@@ -1,7 +1,10 @@
 """The weights that a training starts from."""
 
+from pathlib import Path
+
+from mrcnn.converters.imagenet import PRETRAININGS, PUBLISHED_SUFFIXES
 from mrcnn.training.random_start import start_at_random
-from mrcnn.weights.imagenet import FILES, NOT_IN_A_BACKBONE
+from mrcnn.weights.layout import HEADS
 
 # ImageNet without the classes that COCO has, unless all of them are trained anyway.
 IMAGENET = {"all": "imagenet-1k", "split": "imagenet-687"}
@@ -25,10 +28,10 @@ def start_from(model, weights, split, training, exclude=None):
         return
     if weights == "imagenet":
         weights = IMAGENET["all" if split == "all" else "split"]
-    if weights in FILES:
+    if weights in PRETRAININGS or Path(weights).suffix in PUBLISHED_SUFFIXES:
         print(model.load_imagenet_weights(weights))
         return
-    report = model.load_weights(weights, exclude=exclude, may_be_missing=NOT_IN_A_BACKBONE)
+    report = model.load_weights(weights, exclude=exclude, may_be_missing=HEADS)
     print(report)
     if exclude:
         start_at_random(model, training, keep=report.loaded)

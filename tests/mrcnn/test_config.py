@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 
@@ -82,6 +84,57 @@ def test_impossible_values_are_named(name, value):
     config = type("Mine", (Config,), {name: value})
     with pytest.raises(ConfigError, match=name):
         config()
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"BACKBONE_STRIDES": [4, 8, 16, 32, 32]}, r"can only be \[4, 8, 16, 32, 64\].*32, 32\]"),
+        ({"MASK_SHAPE": [14, 14]}, r"must be .*: \[28, 28\], but is \[14, 14\]"),
+        ({"MASK_POOL_SIZE": 7}, r"must be .*: \[14, 14\], but is \[28, 28\]"),
+    ],
+)
+def test_settings_that_cannot_have_another_value_say_so(settings, words):
+    with pytest.raises(ConfigError, match=words):
+        type("Mine", (Config,), settings)()
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"BATCH_SIZE": 8}, "BATCH_SIZE follows .* is 2: .* to 8 .* set IMAGES_PER_GPU"),
+        ({"IMAGE_SHAPE": [512, 512, 3]}, "IMAGE_SHAPE follows .* 512, 3] .* set IMAGE_MAX_DIM"),
+        ({"IMAGE_META_SIZE": 93}, "IMAGE_META_SIZE follows .* is 13: .* set NUM_CLASSES"),
+    ],
+)
+def test_what_follows_from_other_settings_changes_nothing_and_is_told(settings, words, caplog):
+    config = type("Mine", (Config,), settings)()
+    assert [config.BATCH_SIZE, *config.IMAGE_SHAPE, config.IMAGE_META_SIZE] == [
+        2,
+        1024,
+        1024,
+        3,
+        13,
+    ]
+    assert len(caplog.messages) == 1 and re.match(words, caplog.messages[0])
+
+
+def test_whole_numbers_may_be_written_with_a_point():
+    config = type("Mine", (Config,), {"IMAGE_MAX_DIM": 256.0, "LEARNING_RATE": 1.0})()
+    assert type(config.IMAGE_MAX_DIM) is int and type(config.LEARNING_RATE) is float
+    with pytest.raises(ConfigError, match=r"STEPS_PER_EPOCH must be a whole number .* is 1\.5"):
+        type("Mine", (Config,), {"STEPS_PER_EPOCH": 1.5})()
+
+
+def test_what_follows_from_other_settings_may_be_said_too():
+    settings = {
+        "BATCH_SIZE": 2,
+        "IMAGE_SHAPE": (1024, 1024, 3),
+        "BACKBONE_STRIDES": (4, 8, 16, 32, 64),
+    }
+    assert type("Mine", (Config,), settings)().BATCH_SIZE == 2
+    without_masks = type("Boxes", (Config,), {"MODEL": "frcnn", "MASK_SHAPE": [14, 14]})
+    assert without_masks().MASK_SHAPE == [14, 14]
 
 
 def test_slips_of_the_pen_are_told_once_with_the_right_name(caplog):

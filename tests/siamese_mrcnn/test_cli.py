@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from command_line import call, misunderstood, refused
+from mrcnn.config import ConfigError
 from siamese_mrcnn import cli
 from siamese_mrcnn.commands import common
 from siamese_mrcnn.commands.evaluate import summary
@@ -132,6 +133,18 @@ def test_configuration():
     config = make_config("large", IMAGES_PER_GPU=2, NUM_TARGETS=5, SEED=None)
     assert (config.BATCH_SIZE, config.NAME, config.SEED) == (2, "large_coco", 0)
     assert config.TARGET_SHAPE == (5, 192, 192, 3)
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("TOP_DOWN_PYRAMID_SIZE=64", r"follows from .* is 256, .* to 64.* set FPN_FEATUREMAPS"),
+        ("BACKBONE=efficientnet-lite9", r"must be one of 'resnet18', .*, 'efficientnet-lite2'"),
+    ],
+)
+def test_settings_that_cannot_be(setting, words):
+    with pytest.raises(ConfigError, match=words):
+        make_config("small", [common.assignment(setting)])
 
 
 def test_single_settings():

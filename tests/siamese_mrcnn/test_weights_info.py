@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from mrcnn.weights.hdf5 import WeightsError, read_weights
+from mrcnn.weights.hdf5 import WeightsError, read_shapes, read_weights
 from siamese_mrcnn import cli, demo
 from siamese_mrcnn.model import SiameseMaskRCNN
 from siamese_mrcnn.weights_info import change_layout, describe
@@ -22,9 +22,9 @@ def saved(tmp_path_factory):
     return path
 
 
-def tensors(**shapes):
-    names = {"res2a_branch2a": (1, 1, 64, 64)} | shapes
-    return {f"{name}/kernel": np.zeros(shape) for name, shape in names.items()}
+def shapes(**more):
+    names = {"res2a_branch2a": (1, 1, 64, 64)} | more
+    return {f"{name}/kernel": shape for name, shape in names.items()}
 
 
 def test_there_and_back(saved, tmp_path):
@@ -57,17 +57,17 @@ def test_commands(saved, tmp_path, capsys):
 
 def test_kinds():
     heads = {"mrcnn_class_logits": (1024, 81), "mrcnn_class_conv1": (7, 7, 256, 1024)}
-    info = describe(tensors(**heads, res4w_branch2a=(1, 1, 1024, 256)))
+    info = describe(shapes(**heads, res4w_branch2a=(1, 1, 1024, 256)))
     assert (info.kind, info.backbone, info.num_classes) == ("mask_rcnn", "resnet101", 81)
     assert (info.hidden_size, info.pyramid_channels, info.has_masks) == (1024, None, False)
     assert info.parameters == 64 * 64 + 1024 * 81 + 49 * 256 * 1024 + 1024 * 256
-    assert describe(tensors(**heads, fpn_distance_P2=(1, 1, 512, 384))).kind == "siamese"
-    assert describe(tensors()).kind == "backbone"
+    assert describe(shapes(**heads, fpn_distance_P2=(1, 1, 512, 384))).kind == "siamese"
+    assert describe(shapes()).kind == "backbone"
 
 
 def test_no_backbone_and_backbone_only(tmp_path):
-    with pytest.raises(WeightsError, match="no layer res2a_branch2a"):
-        describe({"dense/kernel": np.zeros((3, 3))})
+    with pytest.raises(WeightsError, match="no layer of a backbone that is known"):
+        describe({"dense/kernel": (3, 3), "conv1/kernel": (7, 7, 3, 64)})
     path = tmp_path / "backbone.h5"
     with h5py.File(path, "w") as file:
         file.create_dataset("res2a_branch2a/res2a_branch2a/kernel:0", data=np.zeros((1, 1, 64, 64)))
@@ -80,5 +80,22 @@ def test_a_narrow_model_of_small_blocks_changes_its_layout(tmp_path):
     info = change_layout(source, original)
     assert (info.backbone, info.width, info.proposal_channels) == ("resnet18", 32, 96)
     before, after = read_weights(source), read_weights(original)
+    assert before.keys() == after.keys()
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+
+
+def test_a_model_of_another_family_changes_its_layout_and_back(tmp_path):
+    settings = {"BACKBONE": "efficientnet-lite0", "BACKBONE_WIDTH": 8}
+    config = type("Lite", (SmallTrainingConfig,), settings)()
+    model = SiameseMaskRCNN("inference", ".", config)
+    random_weights(model.keras_model)
+    model.save_weights(tmp_path / "own.weights.h5")
+    info = change_layout(tmp_path / "own.weights.h5", tmp_path / "original.h5")
+    assert (info.kind, info.backbone, info.width) == ("siamese", "efficientnet-lite0", 8)
+    with h5py.File(tmp_path / "original.h5") as file:
+        assert list(file["efficientnet_lite_model"])[:1] == ["block1a_depth"]
+        assert file.attrs["layer_names"][0] == b"efficientnet_lite_model"
+    assert describe(read_shapes(tmp_path / "original.h5")) == info
+    before, after = (read_weights(tmp_path / name) for name in ("own.weights.h5", "original.h5"))
     assert before.keys() == after.keys()
     assert all(np.array_equal(before[name], after[name]) for name in before)

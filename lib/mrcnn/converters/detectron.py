@@ -35,7 +35,7 @@ from mrcnn.converters.name_tables import (
     model_layers,
 )
 from mrcnn.modeling.resnet import BLOCKS
-from mrcnn.weights.layout import resnet_layers
+from mrcnn.weights.layout import backbone_layers
 
 PROGRAM = "Detectron"
 DEEPER = "res4_6_branch2a_w"  # a seventh block in stage 4
@@ -116,7 +116,7 @@ def detectron_table(architecture, pyramid):
         pyramid: True for FPN; False for C4, whose stage 5 works on RoIs.
     """
     names = {**SHARED_NAMES, **(FPN_NAMES | _pyramid_names(architecture) if pyramid else C4_NAMES)}
-    backbone = set(resnet_layers(architecture))
+    backbone = set(backbone_layers(architecture))
     rules, constants = [], {}
     for layer in model_layers(architecture):
         if is_norm(layer):

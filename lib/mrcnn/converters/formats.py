@@ -1,4 +1,9 @@
-"""Weights files of four programs: recognised by content, read and written under our names."""
+"""Weights files of four programs: recognised by content, read and written under our names.
+
+Backbones as others publish them, as an archive of NumPy or a file of PyTorch, are read only.
+"""
+
+import zipfile
 
 import h5py
 import numpy as np
@@ -9,16 +14,18 @@ from mrcnn.converters.pickled_arrays import read_arrays, write_arrays
 from mrcnn.converters.pytorch import pytorch_table
 from mrcnn.converters.torch_files import STREAM_START, ZIP_START, read_state_dict, write_state_dict
 from mrcnn.converters.translate import to_ours, to_theirs
+from mrcnn.modeling.backbones import architecture_of, translated
 from mrcnn.weights.hdf5 import (
     KERAS_SUFFIX,
     LoadReport,
     WeightsError,
     existing_file,
     layer_of,
+    read_shapes,
     read_weights,
     save_original_weights,
 )
-from mrcnn.weights.layout import architecture_of, mask_rcnn_groups
+from mrcnn.weights.layout import mask_rcnn_groups
 
 FORMATS = {  # and the endings of their files
     "original": ".h5",  # the originals', by Keras 2
@@ -26,6 +33,8 @@ FORMATS = {  # and the endings of their files
     "pytorch": ".pth",  # pytorch-mask-rcnn
     "detectron": ".pkl",
 }
+HDF5_FORMATS = ("original", "keras")  # whole models of either kind change between these
+FOREIGN_BACKBONES = ("resnet50", "resnet101")  # of PyTorch's and Detectron's Mask R-CNN
 HDF5_START = b"\x89HDF\r\n\x1a\n"
 PICKLE_STARTS = (b"\x80", b"(", b"}", b"c", b"]")  # protocols from 2; texts of 0 and 1
 
@@ -41,6 +50,8 @@ def format_of(path):
         start = file.read(len(STREAM_START))
     if start.startswith(HDF5_START):
         return "keras" if _has_keras_layout(path) else "original"
+    if start.startswith(ZIP_START) and _holds_arrays(path):
+        return "numpy"
     if start.startswith(ZIP_START) or start == STREAM_START:
         return "pytorch"
     if start.startswith(PICKLE_STARTS):
@@ -81,11 +92,13 @@ def read_tensors(path, expected=None):
         FileNotFoundError, WeightsError: it cannot be read, is not complete, or of another format.
         UnsafePickleError: its pickle asks for more than weights.
     """
-    found = format_of(path)
-    if expected not in (None, found):
-        raise WeightsError(f"{path} is a file of the format {found}, not {expected}.")
+    found = _expected_format(path, expected)
+    if found == "numpy":
+        return _published(_numpy_arrays(path), path)
     if found == "pytorch":
         blobs = read_state_dict(path)
+        if translated(blobs):
+            return _published(blobs, path)
         backbone = _backbone(blobs, pytorch.DEEPER)
         return to_ours(blobs, pytorch_table(backbone), path)
     if found == "detectron":
@@ -94,6 +107,29 @@ def read_tensors(path, expected=None):
         return to_ours(blobs, detectron_table(backbone, is_pyramid(blobs)), path)
     tensors = read_weights(path)
     return tensors, LoadReport(str(path), loaded=list(tensors))
+
+
+def tensor_shapes(path, expected=None):
+    """The shapes of what `read_tensors` reads: {"<layer>/<kind>": shape}.
+
+    Of HDF5 files no values are read. Arguments and errors as of `read_tensors`.
+    """
+    if _expected_format(path, expected) in HDF5_FORMATS:
+        return read_shapes(path)
+    tensors, _ = read_tensors(path)
+    return shapes_of(tensors)
+
+
+def shapes_of(tensors):
+    """{name: shape} of {name: array}."""
+    return {name: tuple(array.shape) for name, array in tensors.items()}
+
+
+def _expected_format(path, expected):
+    found = format_of(path)
+    if expected not in (None, found):
+        raise WeightsError(f"{path} is a file of the format {found}, not {expected}.")
+    return found
 
 
 def write_tensors(tensors, path, target_format):
@@ -108,6 +144,11 @@ def write_tensors(tensors, path, target_format):
         ConversionError, WeightsError: the format has no place for some tensor, or misses one.
     """
     backbone = architecture_of(tensors)
+    if target_format != "original" and backbone not in FOREIGN_BACKBONES:
+        raise WeightsError(
+            f"These weights have the backbone {backbone}, but programs of the format "
+            f"{target_format} have {' and '.join(FOREIGN_BACKBONES)} only."
+        )
     if target_format == "pytorch":
         blobs, _ = to_theirs(tensors, pytorch_table(backbone), path)
         write_state_dict(blobs, path)
@@ -127,6 +168,34 @@ def _groups(tensors):
         for group, members in mask_rcnn_groups(architecture_of(layers))
     ]
     return [(group, members) for group, members in groups if members]
+
+
+def _published(arrays, path):
+    tensors = translated(arrays)
+    if tensors is None:
+        raise WeightsError(
+            f"{path} holds arrays, but under no names of a backbone that is known. Expected a "
+            "backbone of mrcnn.modeling.backbones as it is published."
+        )
+    return tensors, LoadReport(str(path), loaded=list(tensors))
+
+
+def _holds_arrays(path):
+    try:
+        with zipfile.ZipFile(path) as members:
+            return any(name.endswith(".npy") for name in members.namelist())
+    except zipfile.BadZipFile:
+        return False  # it is broken, which `read_state_dict` says in a sentence
+
+
+def _numpy_arrays(path):
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return dict(archive)
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise WeightsError(
+            f"{path} is not a complete archive of NumPy ({error}). Fetch or copy it again."
+        ) from error
 
 
 def _has_keras_layout(path):

@@ -8,14 +8,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mrcnn.modeling.resnet import BLOCKS
+from mrcnn.modeling.backbones import stages
 from mrcnn.weights.hdf5 import layer_of
-from mrcnn.weights.layout import (
-    BOX_OUTPUTS,
-    MASK,
-    mask_rcnn_groups,
-    resnet_layers,
-)
+from mrcnn.weights.layout import BOX_OUTPUTS, MASK, mask_rcnn_groups
 
 
 @dataclass(frozen=True)
@@ -83,7 +78,7 @@ class NameTable:
         return NameTable(self.program, rules, self.logits_per_anchor, constants)
 
 
-BACKBONE = frozenset(resnet_layers(max(BLOCKS, key=lambda name: sum(BLOCKS[name]))))
+BACKBONE = frozenset(stages())
 
 
 def _part(name):

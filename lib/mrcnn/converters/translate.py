@@ -1,5 +1,7 @@
 """Tensors from another program's names to ours and back, with a report of each of them."""
 
+import math
+
 import numpy as np
 
 from mrcnn.converters.affine import without_constants
@@ -96,7 +98,7 @@ def to_theirs(tensors, table, path):
 
 def _require_anchor_logits(tensors, table, path):
     """Softmax over two logits an anchor and a sigmoid of one are different models."""
-    found = logits_per_anchor(tensors)
+    found = logits_per_anchor({name: array.shape for name, array in tensors.items()})
     if found not in (None, table.logits_per_anchor):
         raise WeightsError(
             f"The weights for {path} have {found:g} class logits an anchor in the region proposal "
@@ -104,9 +106,9 @@ def _require_anchor_logits(tensors, table, path):
         )
 
 
-def logits_per_anchor(tensors):
-    """Class logits an anchor in tensors of ours; None without a region proposal network."""
-    classes, deltas = (tensors.get(f"{name}/bias") for name in ("rpn_class_raw", "rpn_bbox_pred"))
+def logits_per_anchor(shapes):
+    """Class logits an anchor, from {name of ours: shape}; None without a proposal network."""
+    classes, deltas = (shapes.get(f"{name}/bias") for name in ("rpn_class_raw", "rpn_bbox_pred"))
     if classes is None or deltas is None:
         return None
-    return 4 * classes.size / max(deltas.size, 1)
+    return 4 * math.prod(classes) / max(math.prod(deltas), 1)

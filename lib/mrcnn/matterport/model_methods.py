@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
+from mrcnn.converters.imagenet import imagenet_file
 from mrcnn.matterport import inspection, molding
 from mrcnn.matterport.layer_names import trainable_layers
 from mrcnn.ops import anchors, boxes
 from mrcnn.training import trainable_layers as layer_groups
-from mrcnn.weights import checkpoints, imagenet
+from mrcnn.weights import checkpoints
 
 
 class MatterportMethods:
@@ -112,9 +113,9 @@ class MatterportMethods:
     def get_imagenet_weights(self):
         """Path of the weights of the backbone trained on ImageNet, fetched where it is missing.
 
-        To be loaded with `load_weights(path, by_name=True)`; see `imagenet.imagenet_file`.
+        To be loaded with `load_weights(path, by_name=True)`; see `mrcnn.converters.imagenet`.
         """
-        return str(imagenet.imagenet_file("imagenet-1k", self.config.BACKBONE))
+        return str(imagenet_file("imagenet-1k", self.config.BACKBONE))
 
     def set_trainable(self, layer_regex, keras_model=None, indent=0, verbose=1):
         """Let the layers train whose whole names a regular expression matches, and freeze others.

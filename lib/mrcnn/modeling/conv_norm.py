@@ -6,8 +6,8 @@ import math
 import keras
 from keras import ops
 
-from mrcnn.modeling.initializers import RandomKernel
-from mrcnn.modeling.winograd import convolve_by_tiles
+from mrcnn.ops.initializers import RandomKernel
+from mrcnn.ops.winograd import convolve_by_tiles
 
 # The originals' values (Keras 2 defaults); Caffe's ResNet was trained with 1e-5.
 EPSILON = 1e-3
@@ -36,7 +36,9 @@ class NormalizedConvolution(keras.layers.Layer):
     A kernel that covers the whole input is applied as a matrix product.
 
     Args:
-        filters, kernel_size, strides, padding: as in `keras.layers.Conv2D`.
+        filters: channels of the output; None for a depthwise convolution, which filters each
+            channel by itself, with a kernel [rows, columns, channels, 1].
+        kernel_size, strides, padding, use_bias: as in `keras.layers.Conv2D`.
         convolution_name: name of the convolution, first part of its weights' names.
         norm_name: name of the batch normalisation.
         train_norm: True updates the statistics while training; False freezes them.
@@ -51,17 +53,25 @@ class NormalizedConvolution(keras.layers.Layer):
         strides=1,
         padding="valid",
         train_norm=False,
+        use_bias=True,
         **keywords,
     ):
         super().__init__(**keywords)
-        self.convolution = keras.layers.Conv2D(
-            filters,
-            kernel_size,
-            strides=strides,
-            padding=padding,
-            kernel_initializer=RandomKernel(),
-            name=convolution_name,
-        )
+        self.filters = filters
+        shared = {
+            "strides": strides,
+            "padding": padding,
+            "use_bias": use_bias,
+            "name": convolution_name,
+        }
+        if filters is None:
+            self.convolution = keras.layers.DepthwiseConv2D(
+                kernel_size, depthwise_initializer=RandomKernel(depthwise=True), **shared
+            )
+        else:
+            self.convolution = keras.layers.Conv2D(
+                filters, kernel_size, kernel_initializer=RandomKernel(), **shared
+            )
         self.norm = keras.layers.BatchNormalization(
             momentum=MOMENTUM, epsilon=EPSILON, name=norm_name
         )
@@ -79,25 +89,24 @@ class NormalizedConvolution(keras.layers.Layer):
     def call(self, inputs, training=None):
         if self.train_norm and training:
             return self.norm(self.convolution(inputs), training=True)
-        if self.folded and not training:
-            kernel = ops.convert_to_tensor(self.convolution.kernel)
-            return ops.add(self._convolve(inputs, kernel, training), self.convolution.bias)
-        scale, shift = self._affine_map()
         kernel = ops.convert_to_tensor(self.convolution.kernel)
+        if self.folded and not training:
+            return ops.add(self._convolve(inputs, kernel, training), self._folded_shift)
+        scale, shift = self._affine_map()
         if math.prod(kernel.shape) > LARGEST_FOLDED_KERNEL:
             return ops.add(self._convolve(inputs, kernel, training) * scale, shift)
         # Spelled as `ops.add`, TensorFlow adds within the convolution.
-        return ops.add(self._convolve(inputs, kernel * scale, training), shift)
+        return ops.add(self._convolve(inputs, self._scaled(kernel, scale), training), shift)
 
     def fold(self):
         """Put the normalisation into kernel and bias for good; the layer computes the same.
 
-        The normalisation then changes nothing, and weights that are saved later are as good as
-        before. Detecting leaves it out until `folded` is False again, which new weights need.
+        The normalisation then changes nothing, or adds what a bias would where there is none, and
+        weights that are saved later are as good as before. Detecting leaves it out until `folded`
+        is False again, which new weights need.
         """
         scale, shift = self._affine_map()
-        self.convolution.kernel.assign(self.convolution.kernel * scale)
-        self.convolution.bias.assign(shift)
+        self.convolution.kernel.assign(self._scaled(self.convolution.kernel, scale))
         for weight, value in (
             (self.norm.gamma, 1),
             (self.norm.beta, 0),
@@ -105,15 +114,28 @@ class NormalizedConvolution(keras.layers.Layer):
             (self.norm.moving_variance, 1 - EPSILON),
         ):
             weight.assign(ops.full(weight.shape, value, weight.dtype))
+        self._folded_shift.assign(shift)
         self.folded = True
+
+    @property
+    def _folded_shift(self):
+        """The weight that holds the whole shift of a folded layer."""
+        return self.convolution.bias if self.convolution.use_bias else self.norm.beta
+
+    def _scaled(self, kernel, scale):
+        """A kernel with its outputs scaled, a number each."""
+        return kernel * (scale[:, None] if self.filters is None else scale)
 
     def _affine_map(self):
         """(scale, shift) of a channel, by given statistics."""
         scale = self.norm.gamma * ops.rsqrt(self.norm.moving_variance + EPSILON)
-        return scale, self.norm.beta + (self.convolution.bias - self.norm.moving_mean) * scale
+        bias = self.convolution.bias if self.convolution.use_bias else 0.0
+        return scale, self.norm.beta + (bias - self.norm.moving_mean) * scale
 
     def _convolve(self, inputs, kernel, training):
         strides, padding = self.convolution.strides, self.convolution.padding
+        if self.filters is None:
+            return ops.depthwise_conv(inputs, kernel, strides=strides, padding=padding)
         if kernel.shape[:2] == (1, 1) and kernel.shape[2] < SAFE_CHANNELS:
             inputs, strides = inputs[:, :: strides[0], :: strides[1]], 1
         if training and kernel.shape[:2] != inputs.shape[1:3]:
@@ -123,12 +145,13 @@ class NormalizedConvolution(keras.layers.Layer):
     def get_config(self):
         return {
             **super().get_config(),
-            "filters": self.convolution.filters,
+            "filters": self.filters,
             "kernel_size": self.convolution.kernel_size,
             "convolution_name": self.convolution.name,
             "norm_name": self.norm.name,
             "strides": self.convolution.strides,
             "padding": self.convolution.padding,
+            "use_bias": self.convolution.use_bias,
             "train_norm": self.train_norm,
         }
 

@@ -3,7 +3,7 @@
 from keras import layers
 
 from mrcnn.modeling.conv_norm import FastConvolution
-from mrcnn.modeling.initializers import RandomKernel
+from mrcnn.ops.initializers import RandomKernel
 
 
 class FeaturePyramid:

@@ -5,10 +5,10 @@ import numpy as np
 from keras import ops
 
 from mrcnn.conventions import conventions_of
+from mrcnn.modeling.backbones import backbone_of, standardize
 from mrcnn.modeling.detection_layer import DetectionSelection
 from mrcnn.modeling.fpn import FeaturePyramid
 from mrcnn.modeling.proposals import Proposals
-from mrcnn.modeling.resnet import ResNet
 from mrcnn.modeling.roi_heads import BoxHead, MaskHead
 from mrcnn.modeling.roi_targets import RoiTargets
 from mrcnn.modeling.rpn import RegionProposalNetwork
@@ -44,12 +44,7 @@ class MaskRCNNNetwork:
     def make_features(self):
         """Make the layers of `encode`."""
         config = self.config
-        self.backbone = ResNet(
-            config.BACKBONE,
-            config.TRAIN_BN,
-            config.BACKBONE_WIDTH,
-            even_padding=self.conventions.pads_pool_evenly,
-        )
+        self.backbone = backbone_of(config).make(config)
         self.pyramid = FeaturePyramid(config.TOP_DOWN_PYRAMID_SIZE, self.pyramid_activation)
 
     def make_heads(self):
@@ -81,12 +76,11 @@ class MaskRCNNNetwork:
 
     def encode(self, images):
         """Prepared images [batch, height, width, 3], RGB 0..255, to the pyramid [P2, ..., P6]."""
-        return self.pyramid(self.backbone(self.subtract_mean(images))[1:])
+        return self.pyramid(self.backbone_maps(images)[1:])
 
-    def subtract_mean(self, images):
-        """Pixels as the backbone expects them: float32, mean pixel subtracted."""
-        mean = np.asarray(self.config.MEAN_PIXEL, dtype=np.float32)
-        return ops.subtract(ops.cast(images, "float32"), mean)
+    def backbone_maps(self, images, subtract_mean=True):
+        """Prepared images as of `encode` to [C1, ...]; see `mrcnn.modeling.backbones`."""
+        return self.backbone(standardize(images, self.config, subtract_mean))
 
     def propose(self, pyramid, image_shape, limit):
         """Outputs of the region proposal network, and the RoIs they make.

@@ -1,6 +1,6 @@
 """Mask R-CNN without a pyramid: everything looks at stage 4 (C4), and stage 5 works on RoIs.
 
-That is the ResNet-C4 of arXiv 1703.06870 (figure 4, left). Anchors of all scales lie on C4; a RoI
+That is "C4" of arXiv 1703.06870 (figure 4, left). Anchors of all scales lie on C4; a RoI
 of 14 x 14 cells goes through stage 5, which box and mask head share. Its layers keep their names:
 `train(layers="heads")` trains the new layers alone, and "5+" stage 5 with them.
 """
@@ -9,8 +9,8 @@ import keras
 from keras import ops
 
 from mrcnn.config import Config
+from mrcnn.modeling.backbones import backbone_of
 from mrcnn.modeling.mask_rcnn import MaskRCNNNetwork
-from mrcnn.modeling.resnet import ResNet, stage_blocks
 from mrcnn.modeling.roi_heads import BoxOutputs, MaskOutputs, RoIHead
 from mrcnn.ops.anchors import C4_STRIDE, feature_shape
 from mrcnn.ops.roi_pooling import MapAverages, MapCrops, MapMaxima
@@ -40,7 +40,7 @@ class RoiStage:
         self.edges = conventions.normalizes_edges
         align = MapAverages if conventions.averages_samples else MapCrops
         self.pooling = MapMaxima if config.ROI_POOLING == "max" else align
-        self.blocks = stage_blocks(config.BACKBONE, 5, 1, config.TRAIN_BN, config.BACKBONE_WIDTH)
+        self.blocks = backbone_of(config).make_roi_stage(config)
 
     def __call__(self, rois_normalized, maps, image_shape, name):
         """Features of RoIs [batch, R, (y1, x1, y2, x2)] in the one map of [C4]."""
@@ -81,14 +81,7 @@ class C4Network(MaskRCNNNetwork):
     """Mask R-CNN on stage 4; where others speak of a pyramid, it has the list [C4]."""
 
     def make_features(self):
-        config = self.config
-        self.backbone = ResNet(
-            config.BACKBONE,
-            config.TRAIN_BN,
-            config.BACKBONE_WIDTH,
-            last_stage=4,
-            even_padding=self.conventions.pads_pool_evenly,
-        )
+        self.backbone = backbone_of(self.config).make(self.config, last_stage=4)
 
     def make_heads(self):
         config = self.config
@@ -102,7 +95,7 @@ class C4Network(MaskRCNNNetwork):
 
     def encode(self, images):
         """Prepared images [batch, height, width, 3], RGB 0..255, to [C4]."""
-        return self.backbone(self.subtract_mean(images))[-1:]
+        return self.backbone_maps(images)[-1:]
 
     def run_heads(self, rois, positive_slots, maps, image_shape):
         """As of `MaskRCNNNetwork`; stage 5 works on every RoI once, for both heads."""
@@ -116,7 +109,7 @@ class C4Network(MaskRCNNNetwork):
 
     @property
     def pyramid_channels(self):
-        return self.backbone.channels
+        return self.backbone.channels[-1]
 
     def pyramid_inputs(self, image_shape, channels):
         """A symbolic input for C4, in a list."""

@@ -8,6 +8,7 @@ import string
 
 from keras import layers
 
+from mrcnn.conventions import conventions_of
 from mrcnn.modeling.conv_norm import NormalizedConvolution
 
 BLOCKS = {  # of stages 2..5
@@ -16,6 +17,7 @@ BLOCKS = {  # of stages 2..5
     "resnet50": (3, 4, 6, 3),
     "resnet101": (3, 4, 23, 3),
 }
+BASIC = ("resnet18", "resnet34")  # of two 3x3 convolutions a block
 WIDTHS = (64, 128, 256, 512)  # of stages 2..5; outputs of bottlenecks have four times as many
 USUAL_WIDTH = 64
 
@@ -52,17 +54,13 @@ class ResNet:
             stage_blocks(architecture, stage, 2 if stage > 2 else 1, train_norm, width)
             for stage in range(2, last_stage + 1)
         ]
-
-    @property
-    def channels(self):
-        """Channels of the last stage."""
-        return self.stages[-1][-1].channels
+        self.channels = [width, *(blocks[-1].channels for blocks in self.stages)]
 
     def __call__(self, images):
         """Feature maps [C1, ..., C5] with strides 4, 4, 8, 16, 32 pixels; up to the last stage.
 
         Args:
-            images: float [batch, height, width, 3], mean pixel subtracted, RGB.
+            images: float [batch, height, width, 3], RGB, standardized.
         """
         stem = self.activation(self.convolution(self.pad(images)))
         maps = [self.pool(stem if self.pool_pad is None else self.pool_pad(stem))]
@@ -143,7 +141,7 @@ def stage_blocks(architecture, stage, stride, train_norm=False, width=USUAL_WIDT
         stride: of the first block.
         architecture, train_norm, width: as of `ResNet`.
     """
-    block = BasicBlock if architecture in ("resnet18", "resnet34") else Bottleneck
+    block = BasicBlock if architecture in BASIC else Bottleneck
     return [
         block(
             name=f"{stage}{letter}",
@@ -154,3 +152,65 @@ def stage_blocks(architecture, stage, stride, train_norm=False, width=USUAL_WIDT
         )
         for letter in string.ascii_lowercase[: BLOCKS[architecture][stage - 2]]
     ]
+
+
+class ResNetBackbone:
+    """What `mrcnn.modeling.backbones` is to know of a ResNet."""
+
+    strides = (4, 4, 8, 16, 32)
+    mean = None
+    scale = 1
+    group = "resnet_model"
+    package = None
+
+    def __init__(self, name, **imagenet):
+        self.name, self.imagenet = name, {key.replace("_", "-"): imagenet[key] for key in imagenet}
+
+    @property
+    def layers(self):
+        found = dict.fromkeys(["conv1", "bn_conv1"], 1)
+        for stage, blocks in enumerate(BLOCKS[self.name], start=2):
+            for letter in string.ascii_lowercase[:blocks]:
+                found |= dict.fromkeys(self._block_layers(f"{stage}{letter}", letter == "a"), stage)
+        return found
+
+    def _block_layers(self, block, is_first):
+        if self.name in BASIC:  # which the originals do not have
+            has_shortcut = is_first and block != "2a"  # where no channels are added
+            parts = ["_basic1", "_basic2", *["_basic_shortcut"][:has_shortcut]]
+            return [f"{kind}{block}{part}" for part in parts for kind in ("res", "bn")]
+        inner = [f"{kind}{block}_branch{part}" for part in ("2a", "2b") for kind in ("res", "bn")]
+        ends = ("2c", "1") if is_first else ("2c",)
+        return [*inner, *(f"{kind}{block}_branch{part}" for kind in ("res", "bn") for part in ends)]
+
+    def make(self, config, last_stage=5):
+        return ResNet(
+            self.name,
+            config.TRAIN_BN,
+            config.BACKBONE_WIDTH,
+            last_stage,
+            conventions_of(config).pads_pool_evenly,
+        )
+
+    def make_roi_stage(self, config):
+        # It begins with 1x1 convolutions of stride 2, whose places the pooling chooses already.
+        return stage_blocks(self.name, 5, 1, config.TRAIN_BN, config.BACKBONE_WIDTH)
+
+    def width_of(self, shapes):
+        return shapes["conv1/kernel"][-1] if "conv1/kernel" in shapes else None
+
+    def translated(self, arrays):
+        return None
+
+
+BACKBONES = (
+    ResNetBackbone("resnet18"),
+    ResNetBackbone("resnet34"),
+    ResNetBackbone(
+        "resnet50",
+        imagenet_1k="imagenet_1k.h5",
+        imagenet_771="imagenet_771.h5",
+        imagenet_687="imagenet_687.h5",
+    ),
+    ResNetBackbone("resnet101", imagenet_1k="imagenet_1k_resnet101.h5"),
+)

@@ -3,7 +3,7 @@
 from keras import layers, ops
 
 from mrcnn.modeling.conv_norm import NormalizedConvolution
-from mrcnn.modeling.initializers import RandomKernel
+from mrcnn.ops.initializers import RandomKernel
 from mrcnn.ops.roi_align import PyramidRoIAlign
 
 

@@ -1,1 +1,1 @@
-"""Arithmetic on boxes and maps that knows nothing of networks."""
+"""Arithmetic on boxes, maps and kernels that knows nothing of networks."""

@@ -2,22 +2,12 @@
 
 import re
 
+from mrcnn.modeling.backbones import stages
 from mrcnn.weights.hdf5 import layer_of, weight_name
+from mrcnn.weights.layout import HEADS
 
-HEADS = r"(mrcnn_.*)|(rpn_.*)|(fpn_.*)"
-
-
-def _stages_from(first):
-    return "|".join(rf"(res{stage}.*)|(bn{stage}.*)" for stage in range(first, 6))
-
-
-GROUPS = {
-    "heads": HEADS,
-    "5+": f"{_stages_from(5)}|{HEADS}",
-    "4+": f"{_stages_from(4)}|{HEADS}",
-    "3+": f"{_stages_from(3)}|{HEADS}",
-    "all": ".*",
-}
+FIRST_STAGES = {"heads": 6, "5+": 5, "4+": 4, "3+": 3}  # of the backbone, beside the heads
+GROUPS = (*FIRST_STAGES, "all")
 
 
 def set_trainable(model, layers):
@@ -41,7 +31,7 @@ def set_trainable(model, layers):
     if not chosen:
         raise ValueError(
             f"layers={layers!r} matches no layer, so nothing would train. Use one of "
-            f"{', '.join(GROUPS)} or an expression that matches names like res5a_branch2a."
+            f"{', '.join(GROUPS)} or an expression that matches whole names like {weights[0][0]}."
         )
     for layer, variable in weights:
         variable.trainable = layer in chosen
@@ -50,12 +40,21 @@ def set_trainable(model, layers):
 
 def _pattern_of(layers):
     try:
-        return re.compile(GROUPS.get(layers, layers))
+        return re.compile(_expression(layers))
     except (re.error, TypeError) as error:
         raise ValueError(
             f"layers must be one of {', '.join(GROUPS)} or a regular expression of layer names, "
             f"but {layers!r} is neither: {error}."
         ) from error
+
+
+def _expression(layers):
+    if layers == "all":
+        return ".*"
+    if layers not in GROUPS:
+        return layers
+    first = FIRST_STAGES[layers]
+    return "|".join([HEADS, *(layer for layer, stage in stages().items() if stage >= first)])
 
 
 def _can_train(variable):

@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 
 from mrcnn.files import atomic_path
-from mrcnn.weights.hdf5 import KERAS_SUFFIX, WeightsError, existing_file, read_weights
+from mrcnn.weights.hdf5 import KERAS_SUFFIX, WeightsError, existing_file, read_shapes
 
 
 def halve(source, target):
@@ -30,7 +30,7 @@ def halve(source, target):
             f"{source} and {target} must both end in {KERAS_SUFFIX} (the layout of Keras 3), or "
             "neither, since the layout stays. `weights convert` changes it."
         )
-    read_weights(source)  # refuses what is no complete weights file
+    read_shapes(source)  # refuses what is no complete weights file
     size = source.stat().st_size
     with (
         atomic_path(target, size=size) as temporary,

@@ -1,6 +1,6 @@
 """Weights by name: reads and writes the HDF5 files of the originals and of Keras 3.
 
-A tensor is known by "<layer>/<kind>", say "res2a_branch2a/kernel", wherever it lies in a file:
+A tensor is known by "<layer>/<kind>", say "rpn_conv_shared/kernel", wherever it lies in a file:
 nested or flat, in any order.
 """
 
@@ -79,10 +79,23 @@ def read_weights(path):
         FileNotFoundError: there is no such file.
         WeightsError: the file is truncated, no HDF5 file, or holds no weights.
     """
+    return _read(path, np.asarray)
+
+
+def read_shapes(path):
+    """The shape of each tensor of a weights file by name, without reading values.
+
+    Raises: as `read_weights`.
+    """
+    return _read(path, lambda dataset: dataset.shape)
+
+
+def _read(path, take):
+    """What a function takes of each tensor's data set, by name."""
     path = existing_file(path)
     try:
         with h5py.File(path, "r") as file:
-            tensors = _read_tensors(file)
+            tensors = _read_tensors(file, take)
     except (OSError, RuntimeError, KeyError) as error:
         raise WeightsError(
             f"{path} is not a complete HDF5 file ({error}). It may be truncated: fetch or copy it "
@@ -111,14 +124,14 @@ def existing_file(path):
     return path
 
 
-def _read_tensors(file):
+def _read_tensors(file, take):
     tensors = {}
 
     def visit(path, item):
         if isinstance(item, h5py.Dataset) and not path.startswith("optimizer"):
             name = _tensor_name(path, item)
             if name:
-                tensors[name] = np.asarray(item)
+                tensors[name] = take(item)
 
     file.visititems(visit)
     return tensors

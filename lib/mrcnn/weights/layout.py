@@ -1,12 +1,14 @@
 """How the originals' checkpoint files are laid out: groups, and the order of layers in them."""
 
-import re
-import string
-
-from mrcnn.modeling.resnet import BLOCKS
-from mrcnn.weights.hdf5 import layer_of, named_variables, save_original_weights, weight_array
-
-BASIC = ("resnet18", "resnet34")
+from mrcnn.modeling.backbones import BACKBONES, architecture_of
+from mrcnn.weights.hdf5 import (
+    layer_of,
+    matches,
+    named_variables,
+    read_shapes,
+    save_original_weights,
+    weight_array,
+)
 
 PYRAMID = [
     *(f"fpn_c{level}p{level}" for level in (5, 4, 3, 2)),
@@ -21,40 +23,22 @@ MASK = [
     "mrcnn_mask",
 ]
 
-
-def resnet_layers(architecture):
-    """Weighted layers of the backbone in the order of the originals' files."""
-    layers = ["conv1", "bn_conv1"]
-    for stage, blocks in zip(range(2, 6), BLOCKS[architecture], strict=True):
-        for letter in string.ascii_lowercase[:blocks]:
-            if architecture in BASIC:
-                layers += _basic_layers(f"{stage}{letter}", shortcut=letter == "a")
-            else:
-                layers += _block_layers(f"{stage}{letter}", shortcut=letter == "a")
-    return layers
+# Regular expression of the layers that are no backbone's.
+HEADS = r"(mrcnn_.*)|(rpn_.*)|(fpn_.*)"
 
 
-def _basic_layers(block, shortcut):
-    """Of a block that the originals do not have, in the same style; some have no shortcut."""
-    parts = ("1", "2", "_shortcut")[: 3 if shortcut else 2]
-    return [f"{kind}{block}_basic{part}" for part in parts for kind in ("res", "bn")]
-
-
-def _block_layers(block, shortcut):
-    def pair(branch):
-        return [f"res{block}_branch{branch}", f"bn{block}_branch{branch}"]
-
-    layers = [*pair("2a"), *pair("2b")]
-    if not shortcut:
-        return [*layers, *pair("2c")]
-    (convolution, norm), (shortcut_convolution, shortcut_norm) = pair("2c"), pair("1")
-    return [*layers, convolution, shortcut_convolution, norm, shortcut_norm]
+def backbone_layers(architecture):
+    """Weighted layers of a backbone in the order of the originals' files; of None, none."""
+    return list(BACKBONES[architecture].layers) if architecture else []
 
 
 def mask_rcnn_groups(architecture):
-    """Groups of a Mask R-CNN file: every layer its own, but for the nested RPN."""
+    """Groups of a Mask R-CNN file: every layer its own, but for the nested RPN.
+
+    `architecture` is a name of a backbone, or None for the other parts alone.
+    """
     return [
-        *flat([*resnet_layers(architecture), *PYRAMID]),
+        *flat([*backbone_layers(architecture), *PYRAMID]),
         ("rpn_model", REGION_PROPOSALS),
         *flat([*BOX_HIDDEN, *BOX_OUTPUTS, *MASK]),
     ]
@@ -65,13 +49,9 @@ def flat(layers):
     return [(layer, [layer]) for layer in layers]
 
 
-def architecture_of(names):
-    """The backbone, say "resnet50", from the tensor or layer names of a model."""
-    if any(name.startswith("res2a_basic1") for name in names):
-        longer = any(name.startswith("res3d_") for name in names)
-        return "resnet34" if longer else "resnet18"
-    deep = any(re.match(r"res4[g-w]_", name) for name in names)
-    return "resnet101" if deep else "resnet50"
+def is_backbone_only(path):
+    """Whether a weights file holds nothing of pyramid and heads, as those of ImageNet."""
+    return not any(matches(layer_of(name), [HEADS]) for name in read_shapes(path))
 
 
 def write_original_layout(model, path, file_groups):

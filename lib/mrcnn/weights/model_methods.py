@@ -4,8 +4,8 @@ import logging
 from pathlib import Path
 
 from mrcnn.modeling.conv_norm import normalized_convolutions
-from mrcnn.weights import checkpoints, hdf5, imagenet
-from mrcnn.weights.layout import write_original_layout
+from mrcnn.weights import checkpoints, hdf5
+from mrcnn.weights.layout import HEADS, is_backbone_only, write_original_layout
 
 logger = logging.getLogger(__name__)
 
@@ -31,28 +31,14 @@ class WeightsMethods:
         Raises:
             FileNotFoundError, mrcnn.weights.hdf5.WeightsError: see there; nothing was loaded.
         """
-        if by_name and imagenet.is_backbone_only(filepath):
-            may_be_missing = imagenet.NOT_IN_A_BACKBONE
+        if by_name and is_backbone_only(filepath):
+            may_be_missing = HEADS
             logger.info("%s is a backbone; all else keeps its weights.", filepath)
         report = hdf5.load_weights(self.keras_model, filepath, may_be_missing, exclude or ())
         if verbose:
             print(report)
         self.set_log_dir(filepath)
         return report
-
-    def load_imagenet_weights(self, pretraining="imagenet-1k", folder="checkpoints", verbose=0):
-        """Load a backbone trained on ImageNet, to start training from; the rest stays random.
-
-        Args:
-            pretraining: "imagenet-1k" (fetched where the file is missing), "imagenet-771" (without
-                PASCAL VOC's classes) or "imagenet-687" (without COCO's).
-            folder: where the files are, see checkpoints/README.md.
-            verbose: 1 prints what was loaded.
-
-        Returns, raises: as `load_weights`, see also `mrcnn.weights.imagenet.imagenet_file`.
-        """
-        path = imagenet.imagenet_file(pretraining, self.config.BACKBONE, folder)
-        return self.load_weights(path, may_be_missing=imagenet.NOT_IN_A_BACKBONE, verbose=verbose)
 
     def save_weights(self, path, layout=None):
         """Save the weights, atomically.

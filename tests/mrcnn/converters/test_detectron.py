@@ -13,7 +13,7 @@ from mrcnn.converters.translate import ConversionError, to_ours, to_theirs
 from mrcnn.modeling.conv_norm import NormalizedConvolution
 from mrcnn.ops.boxes import decode_deltas
 from mrcnn.weights.hdf5 import WeightsError, layer_of
-from mrcnn.weights.layout import resnet_layers
+from mrcnn.weights.layout import backbone_layers
 
 KINDS = pytest.mark.parametrize(
     ("backbone", "pyramid"), [("resnet50", False), ("resnet50", True), ("resnet101", True)]
@@ -37,7 +37,7 @@ def test_every_name_and_the_way_back_bit_by_bit(backbone, pyramid):
 def test_our_layers(backbone, pyramid):
     """With a pyramid all of ours; without, the backbone, the proposals and the outputs."""
     _, tensors = converted(pyramid, backbone)
-    outside = {layer_of(name) for name in tensors} - set(resnet_layers(backbone))
+    outside = {layer_of(name) for name in tensors} - set(backbone_layers(backbone))
     outputs = {"mrcnn_class_logits", "mrcnn_bbox_fc", "mrcnn_mask_deconv", "mrcnn_mask"}
     proposals = {"rpn_conv_shared", "rpn_class_raw", "rpn_bbox_pred"}
     hidden = {f"mrcnn_class_{kind}{n}" for kind in ("conv", "bn") for n in (1, 2)}
@@ -58,7 +58,7 @@ def test_a_backbone_alone_goes_both_ways():
     blobs = {n: a for n, a in detectron_blobs("resnet50", True).items() if n.startswith(kept)}
     table = detectron_table("resnet50", False)
     tensors, _ = to_ours(blobs, table, "W.pkl")
-    assert {layer_of(name) for name in tensors} == set(resnet_layers("resnet50"))
+    assert {layer_of(name) for name in tensors} == set(backbone_layers("resnet50"))
     assert_same_bits(to_theirs(tensors, table, "W.pkl")[0], blobs)
 
 

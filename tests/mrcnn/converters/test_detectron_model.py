@@ -85,7 +85,7 @@ class Form:
     @functools.cached_property
     def outputs(self):
         window = ops.array([[0, 0, 1, 1]], "float32")
-        find = functools.partial(self.network.find, image_shape=(SIDE, SIDE))
+        find = functools.partial(self.network.detect, image_shape=(SIDE, SIDE))
         found = self.run(find, self.maps, window)
         return {name: ops.convert_to_numpy(values)[0] for name, values in found.items()}
 

@@ -9,7 +9,7 @@ from foreign_weights import BLOCKS, assert_same_bits, pytorch_blobs
 from mrcnn.converters.pytorch import pytorch_layer, pytorch_table
 from mrcnn.converters.translate import ConversionError, to_ours, to_theirs
 from mrcnn.weights.hdf5 import WeightsError, layer_of, named_variables
-from mrcnn.weights.layout import resnet_layers
+from mrcnn.weights.layout import backbone_layers
 from tiny import tiny_model
 
 BACKBONES = pytest.mark.parametrize("backbone", BLOCKS)
@@ -72,7 +72,7 @@ def test_our_network_takes_them(tmp_path):
     tensors = converted()
     assert set(own) <= set(tensors)  # the tiny model has one block a stage
     assert all(tensors[name].ndim == axes for name, axes in own.items())
-    assert {layer_of(name) for name in set(tensors) - set(own)} <= set(resnet_layers("resnet50"))
+    assert {layer_of(name) for name in set(tensors) - set(own)} <= set(backbone_layers("resnet50"))
 
 
 # --- what layers do -------------------------------------------------------------------------------
@@ -167,7 +167,7 @@ def test_a_backbone_alone_goes_both_ways():
     table = pytorch_table("resnet50")
     blobs = {n: a for n, a in pytorch_blobs("resnet50").items() if n.startswith("fpn.C")}
     tensors, _ = to_ours(blobs, table, "W.pth")
-    assert {layer_of(name) for name in tensors} == set(resnet_layers("resnet50"))
+    assert {layer_of(name) for name in tensors} == set(backbone_layers("resnet50"))
     assert_same_bits(to_theirs(tensors, table, "W")[0], blobs)
 
 

@@ -18,7 +18,7 @@ from mrcnn.config import Config, ConfigError
 from mrcnn.model import log
 from mrcnn.training import fit
 from mrcnn.weights.hdf5 import named_variables, save_original_weights, weight_array
-from mrcnn.weights.layout import flat, resnet_layers
+from mrcnn.weights.layout import backbone_layers, flat
 from tiny import arrays_of, few_weights, picture
 
 
@@ -230,7 +230,7 @@ def test_starting_from_imagenet(tmp_path, monkeypatch):
     model = fewer_weights(mode="training", config=ShapesConfig(), model_dir="logs")
     before = arrays_of(model.keras_model)
     with few_weights():
-        layers = resnet_layers("resnet50")
+        layers = backbone_layers("resnet50")
         tensors = {
             name: weight_array(each) + 1
             for name, each in named_variables(model.keras_model).items()

@@ -139,8 +139,6 @@ def test_all_models_share_their_weights(detecting):
 
 def test_the_mean_pixel_is_subtracted(detecting):
     network, _ = detecting
-    found = ops.convert_to_numpy(network.subtract_mean(np.full((1, 1, 1, 3), 255, np.uint8)))
-    np.testing.assert_allclose(found.ravel(), [131.3, 138.2, 151.1], rtol=1e-6)
     images = random_images(0, side=64)
     pixels = images - np.array([123.7, 116.8, 103.9], np.float32)
     maps = network.backbone(ops.array(pixels))

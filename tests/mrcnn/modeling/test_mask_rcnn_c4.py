@@ -11,7 +11,7 @@ from mrcnn.modeling.mask_rcnn_c4 import C4Network
 from mrcnn.ops import boxes
 from mrcnn.training.losses import TrainableModel
 from mrcnn.weights.hdf5 import layer_of, named_variables
-from mrcnn.weights.layout import resnet_layers
+from mrcnn.weights.layout import backbone_layers
 from network_parts import SHAPE, WINDOWS, assert_close, build, random_images, run
 from tiny import (
     BoxesDataset,
@@ -99,7 +99,7 @@ def test_layers_are_those_of_the_files():
     """A backbone, proposals, and the outputs of the heads: no pyramid, no hidden layers."""
     _, model = detecting()
     with few_weights():
-        backbone = set(resnet_layers("resnet50"))
+        backbone = set(backbone_layers("resnet50"))
     names = {layer_of(name) for name in named_variables(model)}
     assert "res5a_branch2a" in backbone
     assert names == backbone | {
@@ -217,6 +217,7 @@ def test_a_pyramid_is_the_default(tmp_path):
         ({**C4, "MASK_SHAPE": [28, 28]}, r"MASK_SHAPE must be .* \[14, 14\], but is \[28, 28\]"),
         ({**C4, "POOL_SIZE": 7, "MASK_SHAPE": [7, 7]}, "POOL_SIZE must be an even number"),
         ({**C4, "BACKBONE": "resnet18"}, "BACKBONE without a pyramid must be one of"),
+        ({**C4, "BACKBONE": "efficientnet-lite2"}, "must be one of 'resnet50', 'resnet101'"),
     ],
 )
 def test_settings_that_do_not_fit_are_told(settings, words):

@@ -125,7 +125,7 @@ def test_evenly_padded_pooling_and_no_last_stage():
     maps = network(images)
     shapes = [tuple(each.shape[1:]) for each in maps]
     assert shapes == [(24, 16, 8), (24, 16, 8), (12, 8, 16), (6, 4, 32)]
-    assert network.channels == 32
+    assert network.channels == [8, 8, 16, 32]
     stem = ops.convert_to_numpy(network.activation(network.convolution(network.pad(images))))
     found = ops.convert_to_numpy(maps[0])[0, ..., 5]
     np.testing.assert_allclose(found, maxima(stem[0, ..., 5], start=1))

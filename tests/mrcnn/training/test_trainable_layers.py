@@ -3,8 +3,10 @@
 import json
 from pathlib import Path
 
+import keras
 import pytest
 
+from mrcnn.modeling.backbones import BACKBONES
 from mrcnn.training.trainable_layers import GROUPS, set_trainable
 from mrcnn.weights.hdf5 import layer_of, weight_name
 from siamese_mrcnn.modeling.siamese_network import SiameseNetwork
@@ -53,6 +55,20 @@ def test_exactly_these_layers_train(model, layers, expected):
         return
     assert set_trainable(model, layers) == sorted(expected)
     assert trainable_layers(model) == expected
+
+
+@pytest.mark.parametrize(("layers", "first"), [("3+", 3), ("4+", 4), ("5+", 5)])
+def test_groups_of_another_backbone(layers, first):
+    config = type("Other", (TinySiameseConfig,), {"BACKBONE_WIDTH": 8})()
+    images = keras.Input((64, 64, 3))
+    backbone = BACKBONES["efficientnet-lite0"]
+    model = keras.Model(images, backbone.make(config)(images))
+    assert set_trainable(model, "(?!.*bn).*")[:2] == ["block1a_depth", "block1a_project"]
+    trained = set_trainable(model, layers)
+    blocks = {layer for layer in backbone.layers if layer.startswith("block")}
+    assert set(trained) == {layer for layer in blocks if int(layer[len("block")]) >= first}
+    with pytest.raises(ValueError, match="matches no layer"):
+        set_trainable(model, "heads")
 
 
 def test_the_sets_above_are_what_they_should_be():

@@ -9,6 +9,7 @@ from mrcnn.weights.hdf5 import (
     WeightsError,
     load_weights,
     named_variables,
+    read_shapes,
     read_weights,
     save_keras_weights,
     save_original_weights,
@@ -99,6 +100,17 @@ def test_the_optimiser_in_a_file_is_no_weight(tmp_path, tensors):
     stray = {"optimizer_weights/SGD/conv/kernel:0": np.ones((3, 3, 2, 4), np.float32)}
     placed = {f"a/{name}:0": array for name, array in tensors.items()}
     assert_same(read_weights(write(tmp_path / "w.h5", placed | stray)), tensors)
+
+
+@pytest.mark.parametrize("name", ["w.h5", "w.weights.h5"])
+def test_shapes_are_read_without_values(tmp_path, tensors, name, monkeypatch):
+    if name == "w.h5":
+        write(tmp_path / name, {f"a/{tensor}:0": array for tensor, array in tensors.items()})
+    else:
+        save_keras_weights(make_model(), tmp_path / name)
+    monkeypatch.delattr(h5py.Dataset, "__array__")
+    monkeypatch.delattr(h5py.Dataset, "__getitem__")
+    assert read_shapes(tmp_path / name) == {each: tensors[each].shape for each in tensors}
 
 
 def test_keras_round_trip_is_exact(tmp_path, tensors):

@@ -10,6 +10,7 @@ import pytest
 import mrcnn.config
 import siamese_mrcnn.config
 from mrcnn.model import MaskRCNN
+from mrcnn.modeling.backbones import architecture_of
 from mrcnn.weights.hdf5 import (
     WeightsError,
     named_variables,
@@ -17,7 +18,7 @@ from mrcnn.weights.hdf5 import (
     save_original_weights,
     weight_array,
 )
-from mrcnn.weights.layout import architecture_of, mask_rcnn_groups, resnet_layers
+from mrcnn.weights.layout import backbone_layers, mask_rcnn_groups
 from siamese_mrcnn.model import SiameseMaskRCNN
 from tiny import arrays_of, assert_same_arrays, tiny_model, tiny_siamese_model
 
@@ -113,7 +114,7 @@ def test_round_trips_are_exact_from_training_to_inference_and_back(tmp_path, mak
 
 
 def test_the_backbone_has_a_shortcut_in_the_first_block_of_a_stage():
-    layers = resnet_layers("resnet101")
+    layers = backbone_layers("resnet101")
     assert layers[:3] == ["conv1", "bn_conv1", "res2a_branch2a"]
     assert [layer for layer in layers if "branch1" in layer and layer.startswith("res")] == [
         f"res{stage}a_branch1" for stage in (2, 3, 4, 5)
@@ -128,7 +129,7 @@ def test_the_architecture_is_told_from_layer_names(architecture):
     assert architecture_of(names) == architecture
 
 
-@pytest.mark.parametrize("backbone", ["resnet18", "resnet34"])
+@pytest.mark.parametrize("backbone", ["resnet18", "resnet34", "efficientnet-lite0"])
 def test_small_backbones_are_saved_whole_too(tmp_path, backbone):
     model = tiny_model("inference", tmp_path, BACKBONE=backbone, BACKBONE_WIDTH=8)
     path = tmp_path / "w.h5"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from command_line import call, refused
-from mrcnn.modeling.initializers import RandomKernel
+from mrcnn.ops.initializers import RandomKernel
 from mrcnn.training.learning_rates import LearningRate, as_setting
 from mrcnn.weights.hdf5 import WeightsError, named_variables
 from own_folders import plan, write_via

@@ -8,8 +8,8 @@ import pytest
 from keras import ops
 
 from mrcnn.modeling.conv_norm import normalized_convolutions
-from mrcnn.modeling.initializers import RandomKernel
 from mrcnn.modeling.mask_rcnn import MaskRCNNNetwork
+from mrcnn.ops.initializers import RandomKernel
 from tiny import TinyConfig
 
 pytestmark = pytest.mark.backends
@@ -27,6 +27,12 @@ def test_the_distribution_is_that_of_keras(shape):
     assert abs(np.abs(ours).max() / np.abs(theirs).max() - 1) < 0.01
     assert abs(ours.std() / theirs.std() - 1) < 0.05
     assert abs(ours.mean()) < 3 * ours.std() / np.sqrt(ours.size)
+
+
+def test_a_depthwise_kernel_counts_each_channel_by_itself():
+    keras.utils.set_random_seed(7)
+    kernel = ops.convert_to_numpy(RandomKernel(depthwise=True)((3, 3, 400, 1)))
+    assert abs(kernel.std() * 3 - 1) < 0.05  # 9 inputs and 9 outputs: a variance of 2 / 18
 
 
 def test_a_seed_repeats_it_and_calls_differ():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from mrcnn.modeling.winograd import convolve_by_tiles
+from mrcnn.ops.winograd import convolve_by_tiles
 from on_backend import compile_function
 
 pytestmark = pytest.mark.backends

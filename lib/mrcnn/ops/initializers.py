@@ -15,14 +15,22 @@ class RandomKernel(keras.initializers.Initializer):
     So a seed (`keras.utils.set_random_seed`) gives the same weights on every backend, and JAX has
     no function to compile for each shape of a kernel, which takes it longer than all the rest of
     building a model.
+
+    Args:
+        depthwise: of a depthwise convolution, whose channels are convolutions of one input and
+            one output each. Counted together, as Keras does, they would begin near zero.
     """
+
+    def __init__(self, depthwise=False):
+        self.depthwise = depthwise
 
     def __call__(self, shape, dtype=None):
         """A kernel [..., inputs, outputs], or of a transposed convolution the other way round."""
-        fans = math.prod(shape[:-2]) * (shape[-2] + shape[-1])
+        inputs = 1 if self.depthwise else shape[-2]
+        fans = math.prod(shape[:-2]) * (inputs + shape[-1])
         generator = np.random.default_rng(random.getrandbits(64))
         drawn = generator.random(shape, dtype=np.float32)
         return ops.convert_to_tensor((2 * drawn - 1) * math.sqrt(6 / fans), dtype=dtype)
 
     def get_config(self):
-        return {}
+        return {"depthwise": self.depthwise}
