@@ -38,12 +38,17 @@ def require_backend():
     )
 
 
+def keras_home():
+    """Path of the folder that Keras keeps its settings and what it fetches in."""
+    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+
+
 def _chosen_backend():
     """Keras' own order: the environment, then keras.json, then TensorFlow."""
     backend = os.environ.get("KERAS_BACKEND")
     if backend:
         return backend, "set by KERAS_BACKEND"
-    path = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "keras.json"
+    path = keras_home() / "keras.json"
     try:
         backend = json.loads(path.read_text()).get("backend")
     except (OSError, ValueError):

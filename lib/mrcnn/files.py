@@ -1,12 +1,21 @@
 """Writing files so that a killed process or a full disk leaves the old file as it was."""
 
 import contextlib
+import functools
 import math
 import os
+import platform
+import re
 import shutil
+import time
+import zlib
 from pathlib import Path
 
+from rich.filesize import decimal
+
 OVERHEAD = 4096  # bytes that HDF5 needs for a tensor at most, besides its numbers
+LEFTOVER = re.compile(r"\..+\.(\d{1,9})(?:@(\w{8}))?\.partial(\.\w+)*")  # see `atomic_path`
+A_DAY = 24 * 3600  # seconds
 
 
 @contextlib.contextmanager
@@ -23,10 +32,11 @@ def atomic_path(path, suffix="", size=0):
         OSError: the file could not be written; what stood at `path` before still does.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial{suffix}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}@{_host()}.partial{suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _require_room(path.parent, size)
+        _clear_leftovers(path.parent)
+        require_room(path.parent, size)
         yield temporary
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
@@ -71,9 +81,60 @@ def hdf5_size(tensors):
     return sum(4 * math.prod(tensor.shape) + OVERHEAD for tensor in tensors)
 
 
-def _require_room(folder, size):
+def require_room(folder, size):
+    """Make sure that the disk of a folder has so many bytes left.
+
+    Raises:
+        OSError: it has not.
+    """
     free = shutil.disk_usage(folder).free
     if free < size:
         raise OSError(
-            f"{size / 2**20:.1f} MiB are needed, but the disk has {free / 2**20:.1f} MiB left."
+            f"The disk of {folder} has {decimal(free)} left, but {decimal(size)} are needed. Free "
+            f"{decimal(size - free)}, or choose another folder."
         )
+
+
+@contextlib.contextmanager
+def disk_explained(path):
+    """Say what to do when a disk fails in the middle of work that goes on where it stopped."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:  # a sentence already
+            raise
+        raise OSError(
+            f"{error.filename or path}: {error.strerror}. What is there stays; free some space or "
+            "choose another folder, then try again to go on."
+        ) from error
+
+
+@functools.cache  # one look at a folder is enough
+def _clear_leftovers(folder):
+    """Remove what processes that were killed while they wrote have left in a folder.
+
+    Whether a process of another computer lives cannot be asked, so that what it writes is left
+    when it was not touched for a day.
+    """
+    for path in folder.glob(".*.partial*"):
+        name = LEFTOVER.fullmatch(path.name)
+        with contextlib.suppress(OSError):  # gone meanwhile, another user's, or a folder
+            if name and not _may_live(path, int(name[1]), name[2]):
+                path.unlink()
+
+
+def _may_live(path, process, host):
+    if host != _host() or os.name != "posix":  # Windows would end the process that is asked
+        return time.time() - path.stat().st_mtime < A_DAY
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        pass
+    return True
+
+
+def _host():
+    """This computer's name as eight digits, as file names must not become too long."""
+    return f"{zlib.crc32(platform.node().encode()):08x}"

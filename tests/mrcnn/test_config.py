@@ -109,13 +109,8 @@ def test_settings_that_cannot_have_another_value_say_so(settings, words):
 )
 def test_what_follows_from_other_settings_changes_nothing_and_is_told(settings, words, caplog):
     config = type("Mine", (Config,), settings)()
-    assert [config.BATCH_SIZE, *config.IMAGE_SHAPE, config.IMAGE_META_SIZE] == [
-        2,
-        1024,
-        1024,
-        3,
-        13,
-    ]
+    sizes = [config.BATCH_SIZE, *config.IMAGE_SHAPE, config.IMAGE_META_SIZE]
+    assert sizes == [2, 1024, 1024, 3, 13]
     assert len(caplog.messages) == 1 and re.match(words, caplog.messages[0])
 
 

@@ -5,18 +5,21 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from mrcnn import files
 from mrcnn.files import atomic_path, hdf5_size, new_folder, written_whole
 from mrcnn.weights.hdf5 import save_original_weights
 from mrcnn.weights.layout import flat
 
 SAVE_BY_HAND = """
 import sys, time
+from mrcnn import files
 from mrcnn.files import atomic_path
 
 with atomic_path(sys.argv[1]) as temporary, open(temporary, "wb") as file:
@@ -116,21 +119,46 @@ def test_a_folder_that_cannot_be_made_is_told_in_a_sentence(path):
             pytest.fail("there is nothing to write to")
 
 
-def test_a_killed_process_leaves_the_old_file(path):
+def save_elsewhere(path):
+    """Save another file into the folder, as a process does that has not seen the folder yet."""
+    files._clear_leftovers.cache_clear()
+    with written_whole(path.with_name("other.txt")) as file:
+        file.write("other")
+
+
+def test_a_killed_process_leaves_the_old_file_and_nothing_for_long(path):
     process = start(SAVE_BY_HAND, path)
     assert process.stdout.readline() == "halfway\n"
+    save_elsewhere(path)
+    (unfinished,) = path.parent.glob(".*")
+    assert unfinished.read_text() == "half of the new"  # what is being written stays
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert process.returncode == -signal.SIGKILL
-    assert path.read_text() == "old"
+    assert path.read_text() == "old" and unfinished.exists()
+    save_elsewhere(path)
+    assert names_in(path.parent) == ["other.txt", "weights.h5"]
+
+
+def test_what_may_be_of_another_computer_goes_after_a_day(path):
+    gone = [".a.json.999999999.partial", ".a.weights.h5.1@00000000.partial.weights.h5"]
+    new, old = [".a.json.7@00000000.partial"], [".mine.partial", "b.8.partial", ".c.5.partial.d-e"]
+    for name in gone + new + old:
+        (path.parent / name).write_text("half")
+    (path.parent / ".folder.6.partial").mkdir()
+    old.append(".folder.6.partial")
+    for name in gone + old:
+        os.utime(path.parent / name, (0, time.time() - 25 * 3600))
+    save_elsewhere(path)
+    assert names_in(path.parent) == sorted([*new, *old, "other.txt", "weights.h5"])
 
 
 def test_a_disk_with_too_little_room_is_refused_before_anything_is_written(path, monkeypatch):
-    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=2**20))
-    with pytest.raises(OSError, match=r"3\.0 MiB are needed, but the disk has 1\.0 MiB left"):
-        with atomic_path(path, size=3 * 2**20):
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=10**6))
+    with pytest.raises(OSError, match=r"has 1\.0 MB left, but 3\.0 MB are needed\. Free 2\.0 MB"):
+        with atomic_path(path, size=3 * 10**6):
             pytest.fail("there is no room")
-    with atomic_path(path, size=2**20) as temporary:
+    with atomic_path(path, size=10**6) as temporary:
         temporary.write_text("new")
     assert path.read_text() == "new"
 

@@ -18,9 +18,11 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from mrcnn.backend_check import keras_home
 from mrcnn.converters.formats import read_tensors
 from mrcnn.modeling.backbones import BACKBONES, architecture_of
 from mrcnn.modeling.conv_norm import EPSILON
+from mrcnn.resumable_download import fetch, progress
 from mrcnn.weights.hdf5 import layer_of, named_variables, save_original_weights, weight_array
 from mrcnn.weights.layout import backbone_layers, flat
 
@@ -29,12 +31,12 @@ from mrcnn.weights.layout import backbone_layers, flat
 PRETRAININGS = ("imagenet-1k", "imagenet-771", "imagenet-687")
 PUBLISHED_SUFFIXES = (".npz", ".pth")
 
-# Where `keras.applications` fetches its weights, and their MD5 sums there.
+# Where `keras.applications` fetches its weights; their sizes in bytes and MD5 sums there.
 KERAS_ADDRESS = "https://storage.googleapis.com/tensorflow/keras-applications/resnet/"
 KERAS_FILE = "{}_weights_tf_dim_ordering_tf_kernels_notop.h5"
-KERAS_SUMS = {
-    "resnet50": "4d473c1dd8becc155b73f8504c6f6626",
-    "resnet101": "88cf7a10940856eca736dc7b7e228a21",
+KERAS_FILES = {
+    "resnet50": (94_765_736, "4d473c1dd8becc155b73f8504c6f6626"),
+    "resnet101": (171_446_536, "88cf7a10940856eca736dc7b7e228a21"),
 }
 KERAS_MODELS = {
     "resnet50": keras.applications.ResNet50,
@@ -138,16 +140,15 @@ def fetch_keras_weights(backbone):
         OSError: they could not be fetched whole.
     """
     name = KERAS_FILE.format(backbone)
+    path = keras_home() / "models" / name
     try:
-        return keras.utils.get_file(
-            name, KERAS_ADDRESS + name, cache_subdir="models", file_hash=KERAS_SUMS[backbone]
-        )
-    except Exception as error:  # Keras raises no narrower one
+        with progress() as bar:
+            fetch(KERAS_ADDRESS + name, path, *KERAS_FILES[backbone], bar)
+    except OSError as error:
         raise OSError(
-            f"The ImageNet weights of Keras could not be fetched from {KERAS_ADDRESS}{name}. Try "
-            "again, or fetch the file elsewhere and put it into the folder models of Keras' cache "
-            f"(~/.keras, or $KERAS_HOME). The reason: {error}"
+            f"{error} Or fetch {KERAS_ADDRESS}{name} elsewhere and put it into {path.parent}."
         ) from error
+    return path
 
 
 def converted_weights(path, backbone):

@@ -1,6 +1,5 @@
 """Backbones trained on ImageNet: Keras' weights, fetched and converted, compute the same maps."""
 
-import functools
 import hashlib
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from keras import ops
 from keras.src.applications import resnet as keras_resnet
 
 from file_server import serving
+from mrcnn import resumable_download
 from mrcnn.converters import imagenet
 from mrcnn.modeling.backbones import BACKBONES
 from mrcnn.weights.hdf5 import (
@@ -78,15 +78,14 @@ def published(keras_model, tmp_path_factory):
 @pytest.fixture
 def fetching_from(monkeypatch, tmp_path):
     """Lets weights be fetched from another address, into a cache of the test's own."""
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setattr(resumable_download, "WAITS", ())
 
-    cache = tmp_path / "cache"
-    cache.mkdir()  # Keras takes another one instead of one that is missing
-    get_file = functools.partial(keras.utils.get_file, cache_dir=cache)
-    monkeypatch.setattr(keras.utils, "get_file", get_file)
-
-    def redirect(address, md5_sum):
+    def redirect(address, content):
         monkeypatch.setattr(imagenet, "KERAS_ADDRESS", address)
-        monkeypatch.setitem(imagenet.KERAS_SUMS, "resnet50", md5_sum)
+        facts = len(content), hashlib.md5(content).hexdigest()
+        monkeypatch.setitem(imagenet.KERAS_FILES, "resnet50", facts)
 
     return redirect
 
@@ -103,13 +102,12 @@ def test_what_keras_distributes_is_fetched_converted_and_kept(
 ):
     checkpoints = tmp_path / "checkpoints"
     (file,) = published.iterdir()
-    md5_sum = hashlib.md5(file.read_bytes()).hexdigest()
     model = SiameseMaskRCNN("inference", tmp_path, TinySiameseConfig())
     model.epoch = 7
     with serving({f"/{file.name}": file.read_bytes()}) as server:
-        fetching_from(f"{server.url}/", md5_sum)
+        fetching_from(f"{server.url}/", file.read_bytes())
         report = model.load_imagenet_weights("imagenet-1k", checkpoints)
-    assert server.gets() == [None]  # one request, for the whole file
+    assert server.asked == [(f"/{file.name}", "bytes=0-")]
     assert model.epoch == 0
     assert [path.name for path in checkpoints.iterdir()] == ["imagenet_1k.h5"]
     assert len(report.loaded) == 53 * 2 + 53 * 4 and not report.unexpected
@@ -126,7 +124,7 @@ def test_what_keras_distributes_is_fetched_converted_and_kept(
         np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
     # The next model takes the converted file: nothing is there to fetch.
-    fetching_from("http://127.0.0.1:1/", "0" * 32)
+    fetching_from("http://127.0.0.1:1/", b"a file")
     before = arrays_of(model.keras_model)
     for variable in model.keras_model.weights:
         variable.assign(np.zeros(variable.shape, variable.dtype))
@@ -172,10 +170,10 @@ def test_names_by_hand(ours, theirs):
     assert imagenet.keras_layer(ours) == theirs
 
 
-@pytest.mark.parametrize("backbone", imagenet.KERAS_SUMS)
+@pytest.mark.parametrize("backbone", imagenet.KERAS_FILES)
 def test_the_files_are_those_that_keras_itself_fetches(backbone):
     assert imagenet.KERAS_ADDRESS == keras_resnet.BASE_WEIGHTS_PATH
-    assert imagenet.KERAS_SUMS[backbone] == keras_resnet.WEIGHTS_HASHES[backbone][1]
+    assert imagenet.KERAS_FILES[backbone][1] == keras_resnet.WEIGHTS_HASHES[backbone][1]
 
 
 # --- fetching fails ----------------------------------------------------------------------------
@@ -183,30 +181,29 @@ def test_the_files_are_those_that_keras_itself_fetches(backbone):
 
 def test_a_file_that_is_not_there_is_told(fetching_from, tmp_path):
     with serving({}) as server:
-        fetching_from(f"{server.url}/", "0" * 32)
-        with pytest.raises(OSError, match=r"could not be fetched from http://127.*\.h5.*404"):
+        fetching_from(f"{server.url}/", b"a file")
+        with pytest.raises(OSError, match=r"http://127.*\.h5: the server answers 404"):
             imagenet.imagenet_file("imagenet-1k", "resnet50", tmp_path / "checkpoints")
-    assert server.gets()
+    assert server.asked
     assert not (tmp_path / "checkpoints").exists()
 
 
 def test_without_a_network_the_sentence_says_what_to_do(fetching_from, tmp_path):
-    fetching_from("http://127.0.0.1:1/", "0" * 32)
-    with pytest.raises(OSError, match=r"fetch the file elsewhere.*KERAS_HOME.*The reason:"):
+    fetching_from("http://127.0.0.1:1/", b"a file")
+    with pytest.raises(OSError, match=r"cannot be reached .* elsewhere and put it .*cache/models"):
         imagenet.imagenet_file("imagenet-1k", "resnet50", tmp_path)
 
 
 def test_another_file_than_expected_is_refused(fetching_from, tmp_path):
     name = imagenet.KERAS_FILE.format("resnet50")
-    (tmp_path / "published").mkdir()
-    (tmp_path / "published" / name).write_bytes(b"half of a fil")
-    fetching_from((tmp_path / "published").as_uri() + "/", hashlib.md5(b"a file").hexdigest())
-    with pytest.raises(OSError, match=r"could not be fetched.*hash does not match"):
-        imagenet.imagenet_file("imagenet-1k", "resnet50", tmp_path / "checkpoints")
-    assert not (tmp_path / "checkpoints").exists()
-    # It is fetched anew, once it is whole.
-    (tmp_path / "published" / name).write_bytes(b"a file")
-    assert Path(imagenet.fetch_keras_weights("resnet50")).read_bytes() == b"a file"
+    with serving({f"/{name}": b"a damage"}) as server:
+        fetching_from(f"{server.url}/", b"the file")
+        with pytest.raises(OSError, match=r"its checksum is another.*Or fetch http://127"):
+            imagenet.imagenet_file("imagenet-1k", "resnet50", tmp_path / "checkpoints")
+        assert not (tmp_path / "checkpoints").exists()
+        # It is fetched anew, once it is right.
+        server.files[f"/{name}"] = b"the file"
+        assert imagenet.fetch_keras_weights("resnet50").read_bytes() == b"the file"
 
 
 # --- files in the folder -----------------------------------------------------------------------
