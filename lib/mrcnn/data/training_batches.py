@@ -12,7 +12,6 @@ Sample n of epoch e depends on (seed, e, n) alone, whoever computes it.
 """
 
 import functools
-import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,12 +20,18 @@ import numpy as np
 
 from mrcnn.data.anchor_targets import anchor_targets
 from mrcnn.data.augmentation import augment
+from mrcnn.data.broken_images import (
+    BrokenImages,
+    BrokenSample,
+    NumClassesError,
+    check_num_classes,
+    checked_masks,
+    describe_failure,
+)
 from mrcnn.data.prefetch import Prefetcher
 from mrcnn.data.preprocessing import plan_input
 from mrcnn.images.image import compose_image_meta, prepare_image
 from mrcnn.images.masks import prepare_masks
-
-logger = logging.getLogger(__name__)
 
 TARGETS = ("rpn_match", "rpn_deltas")  # the entries of a sample that go to y
 MAX_TRIES = 100  # of images in a row that cannot be used
@@ -36,10 +41,6 @@ class SkipSample(Exception):
     """This image has nothing to learn from; draw another one without a word."""
 
 
-class BrokenSample(ValueError):
-    """This image or its annotation is damaged; draw another one and report it."""
-
-
 def load_sample(dataset, image_id, config, rng, augmentation=None):
     """Load one image with all its instances and make it a training sample, a dict of arrays.
 
@@ -47,10 +48,14 @@ def load_sample(dataset, image_id, config, rng, augmentation=None):
 
     Raises:
         SkipSample: if no instance is annotated.
+        BrokenSample: if masks and class ids do not fit the image, each other or NUM_CLASSES.
+        NumClassesError: if the data set has more or fewer classes than NUM_CLASSES.
     """
+    check_num_classes(dataset, config)
     masks, class_ids = dataset.load_mask(image_id)
     if not np.any(np.asarray(class_ids) > 0):
         raise SkipSample
+    masks = checked_masks(masks, class_ids, config)
     image = dataset.load_image(image_id)
     active = dataset.active_classes_of(image_id)
     return prepare_sample(image_id, image, masks, class_ids, active, config, rng, augmentation)
@@ -75,10 +80,17 @@ def prepare_sample(
         dict of the arrays of a batch, without the batch axis.
 
     Raises:
-        BrokenSample: if no instance is left in the prepared image.
+        BrokenSample: if a mask has another size than the image, or no instance is left in the
+            prepared image.
     """
     if isinstance(masks, np.ndarray):
         masks = [masks[..., index] for index in range(masks.shape[-1])]
+    other = next((np.shape(mask) for mask in masks if np.shape(mask) != image.shape[:2]), None)
+    if other is not None:
+        raise BrokenSample(
+            f"its masks have the shape {list(other)}, but the image is {image.shape[0]} x "
+            f"{image.shape[1]} pixels (height x width): they must be the same"
+        )
     if augmentation is not None:
         image, masks = _augment(image, masks, augmentation, rng)
     geometry = plan_input(image.shape, config, rng)
@@ -134,38 +146,38 @@ class BatchMaker:
     sample_loader: Any
 
     def __call__(self, epoch, index):
-        """The batch ((x, y) dicts of arrays), and how many broken images were replaced."""
+        """The batch ((x, y) dicts of arrays), and the failures of images that were replaced."""
         first = index * self.config.BATCH_SIZE
-        samples, replaced = [], 0
+        samples, failures = [], []
         for n in range(first, first + self.config.BATCH_SIZE):
-            sample, broken = self._sample(epoch, n)
+            sample, failed = self._sample(epoch, n)
             samples.append(sample)
-            replaced += broken
-        return _stack(samples), replaced
+            failures += failed
+        return _stack(samples), failures
 
     def _sample(self, epoch, n):
-        """Sample n of an epoch, and how many broken images were drawn before it."""
+        """Sample n of an epoch, and the failures before it, see `BrokenImages.add`."""
         rng = np.random.default_rng([self.seed, epoch, n])
         image_id = self._image_of(epoch, n)
-        broken, failure = 0, None
+        failures, reason, cause = [], None, None
         for _ in range(MAX_TRIES):
             try:
                 sample = self.sample_loader(
                     self.dataset, image_id, self.config, rng, self.augmentation
                 )
-                return sample, broken + sample.pop("replaced", 0)
+                return sample, failures + sample.pop("failures", [])
             except SkipSample:
-                failure = failure or "the images drawn show no active class"
-            except (ValueError, OSError) as error:
-                name = self.dataset.source_image_link(image_id)
-                failure = f"{name}: {error}"
-                logger.warning("Replaced a broken image, %s", failure)
-                broken += 1
+                reason = reason or "the images drawn show no active class"
+            except NumClassesError:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever a user's load_mask() raises
+                failures.append(describe_failure(self.dataset, image_id, error))
+                reason, cause = ": ".join(failures[-1]), error
             image_id = int(rng.choice(self.dataset.image_ids))
         raise ValueError(
             f"No sample could be made of {MAX_TRIES} images in a row; the last failure: "
-            f"{failure}. Check the folder of images, the annotations and the active classes."
-        )
+            f"{reason}. Check the folder of images, the annotations and the active classes."
+        ) from cause
 
     def _image_of(self, epoch, n):
         """The n-th image of an epoch, in passes over all images that go on from epoch to epoch."""
@@ -213,7 +225,8 @@ class Batches(keras.utils.PyDataset):
         use_multiprocessing: processes instead of threads.
         max_queue_size: batches to hold ready.
         sample_loader: function (dataset, image_id, config, rng, augmentation) -> dict of arrays
-            as of `load_sample`; raises `SkipSample` or, for broken images, a ValueError.
+            as of `load_sample`; raises `SkipSample` or, for broken images, anything else. An entry
+            "failures" holds those of other images that it could not use, see `BrokenImages.add`.
     """
 
     def __init__(
@@ -237,7 +250,7 @@ class Batches(keras.utils.PyDataset):
             raise ValueError("The data set has no images: there is nothing to make batches of.")
         if steps < 1:
             raise ValueError(f"An epoch needs at least one batch, but steps is {steps}.")
-        self.replaced = 0  # broken images so far
+        self._broken = BrokenImages()
         self._steps = steps
         self.start_at(epoch, skipped)
         self._repeat = repeat
@@ -268,9 +281,14 @@ class Batches(keras.utils.PyDataset):
             raise IndexError(f"There are {len(self)} batches an epoch, but not number {index}.")
         index += self.skipped
         self._is_complete |= self._is_running and index == self._steps - 1
-        batch, replaced = self._batch(self.epoch, index)
-        self.replaced += replaced
+        batch, failures = self._batch(self.epoch, index)
+        self._broken.add(failures)
         return batch
+
+    @property
+    def replaced(self):
+        """How often a broken image was replaced so far."""
+        return self._broken.count
 
     def on_epoch_begin(self):
         """Called by Keras."""
