@@ -13,6 +13,7 @@ from pycocotools import mask as run_length
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from mrcnn.data.dataset import checked_instances
 from mrcnn.data.postprocessing import Detections
 from siamese_mrcnn.data.rle import run_lengths_of
 
@@ -116,7 +117,7 @@ def ground_truth(dataset, image_ids):
     source_classes = [None, *source_ids(dataset.class_info[1:], "class")]
     images, annotations = [], []
     for image_id in image_ids:
-        masks, class_ids = dataset.load_mask(image_id)
+        masks, class_ids = checked_instances(*dataset.load_mask(image_id))
         images.append({"id": source_images[image_id]} | _size(masks))
         for index, class_id in enumerate(class_ids.tolist()):
             annotations.append(
@@ -178,13 +179,15 @@ def _evaluate(truth, found, kind, image_ids, category_ids):
 
 
 def _selected(truth, image_ids):
-    """The truth of some images, copied as far as pycocotools changes it in evaluating."""
+    """The truth of some images, copied as far as pycocotools changes it in evaluating.
+
+    Its annotations are numbered from 1: pycocotools takes a match with number 0 for none.
+    """
+    chosen = (each for each in truth.dataset["annotations"] if each["image_id"] in image_ids)
     return _coco(
         {
             "images": [image for image in truth.dataset["images"] if image["id"] in image_ids],
-            "annotations": [
-                dict(each) for each in truth.dataset["annotations"] if each["image_id"] in image_ids
-            ],
+            "annotations": [each | {"id": number} for number, each in enumerate(chosen, start=1)],
             "categories": truth.dataset["categories"],
         }
     )
