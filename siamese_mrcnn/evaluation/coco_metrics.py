@@ -5,6 +5,7 @@ with the ids of the data set's source and the mask as a compressed run-length co
 """
 
 import contextlib
+import copy
 import io
 import json
 
@@ -15,6 +16,7 @@ from pycocotools.cocoeval import COCOeval
 
 from mrcnn.data.dataset import checked_instances
 from mrcnn.data.postprocessing import Detections
+from siamese_mrcnn.data.coco_annotations import Annotations
 from siamese_mrcnn.data.rle import run_lengths_of
 
 METRICS = (
@@ -111,8 +113,11 @@ def ground_truth(dataset, image_ids):
     The object of a data set that was read from COCO is used as it is (attribute `coco`); for any
     other the masks are coded.
     """
-    if getattr(dataset, "coco", None) is not None:
-        return dataset.coco
+    coco = getattr(dataset, "coco", None)
+    if coco is not None:
+        # pycocotools trusts what it is given, and ends the process where that is damaged.
+        checked = isinstance(coco, Annotations)
+        return coco if checked else Annotations(copy.deepcopy(coco.dataset), "The data set's coco")
     source_images = source_ids(dataset.image_info, "image")
     source_classes = [None, *source_ids(dataset.class_info[1:], "class")]
     images, annotations = [], []

@@ -79,6 +79,19 @@ def test_outlines_that_cover_no_pixel(outline, area):
     assert check_outlines([item], IMAGES).empty == [0]
 
 
+@pytest.mark.parametrize(
+    ("outline", "bbox", "area"),
+    [
+        ([[500, 500, 600, 500, 600, 600]], [500, 500, 100, 100], 5000),
+        ([[-50, -50, -10, -50, -10, -10]], [-50, -50, 40, 40], 800),
+        ([[0, 3.0, 50, 3.0, 50, 3.1, 0, 3.1]], [0, 3, 50, 0.1], 5),
+    ],
+)
+def test_outlines_whose_box_and_area_hide_that_they_are_empty(outline, bbox, area):
+    item = annotation(outline, bbox=bbox, area=area)
+    assert check_outlines([item], IMAGES).empty == [0]
+
+
 FAR = "points far outside the image, or that are no numbers"
 LISTS = "must be a list"
 
