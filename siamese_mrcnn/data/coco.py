@@ -277,6 +277,6 @@ def _part(image_ids, paths, is_validation):
     first = {}
     for image_id in image_ids:
         first.setdefault(paths[image_id], image_id)
-    cut = training_and_validation(first.values())[is_validation]
+    cut = training_and_validation(list(first.values()))[is_validation]
     chosen = {paths[image_id] for image_id in cut}
     return [image_id for image_id in image_ids if paths[image_id] in chosen]
