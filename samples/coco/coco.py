@@ -22,6 +22,7 @@ from mrcnn.training.fit import run_schedule
 from mrcnn.training.starting_weights import WORDS, load_starting_weights
 from siamese_mrcnn.commands.common import positive
 from siamese_mrcnn.data.coco_annotations import decode_mask, is_crowd, read_annotations
+from siamese_mrcnn.data.image_places import place_of
 from siamese_mrcnn.evaluation.plain_mask_rcnn import evaluate_plain
 from siamese_mrcnn.evaluation.reports import to_markdown
 from siamese_mrcnn.training.schedules import Phase
@@ -97,7 +98,7 @@ class CocoDataset(utils.Dataset):
             self.add_image(
                 SOURCE,
                 image_id,
-                str(images / image["file_name"]),
+                str(place_of(image["file_name"], images)),
                 annotations=_annotations_of(coco, image_id, class_ids),
                 **{key: image[key] for key in ("file_name", "height", "width")},
             )

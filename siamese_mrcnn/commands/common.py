@@ -120,11 +120,22 @@ def add_source_arguments(parser):
     parser.add_argument(
         "--category", metavar="NAME", help="what everything is, where VIA or masks name none"
     )
+    parser.add_argument(
+        "--boxes-as-masks",
+        action="store_true",
+        help="of a COCO file: take boxes as outlines where there are none",
+    )
+    parser.add_argument(
+        "--skip-missing",
+        action="store_true",
+        help="leave out images that are listed, but not there",
+    )
 
 
 def source_options(arguments):
     """What `add_source_arguments` asked for, as `own_data.load.load_dataset` takes it."""
-    return {name: getattr(arguments, name) for name in ("images", "attribute", "category")}
+    names = ("images", "attribute", "category", "boxes_as_masks", "skip_missing")
+    return {name: getattr(arguments, name) for name in names}
 
 
 def add_weights_arguments(parser):

@@ -1,6 +1,7 @@
 """Bring data of your own into COCO's layout, and keep a part of it for the test.
 
-SOURCE is a COCO or VIA (VGG Image Annotator) JSON file, or a folder of pictures and mask files:
+SOURCE is a COCO file, a VIA (VGG Image Annotator) file (JSON or CSV), a folder of labelme's JSON
+files, or a folder of pictures and mask files:
 
     SOURCE/street/images/any.jpg     one picture
     SOURCE/street/masks/car/1.png    the mask of an instance each, in a folder of its category
@@ -32,6 +33,15 @@ def add_arguments(parser):
     parser.add_argument(
         "--link", action="store_true", help="make symbolic links to images, not copies"
     )
+    parser.add_argument(
+        "--range",
+        dest="value_range",
+        nargs=2,
+        type=float,
+        metavar=("LOW", "HIGH"),
+        help="values that become black and white in pictures of more than 8 bits (0 4095 for a "
+        "camera of 12 bits)",
+    )
 
 
 def run(arguments):
@@ -46,6 +56,12 @@ def run(arguments):
     if arguments.test is not None:
         test = read_own_data(arguments.test, **options | {"images": arguments.test_images})
     imported = import_data(
-        data, arguments.out, test, arguments.test_part, arguments.seed, arguments.link
+        data,
+        arguments.out,
+        test,
+        arguments.test_part,
+        arguments.seed,
+        arguments.link,
+        arguments.value_range,
     )
     print(to_text(imported))

@@ -113,12 +113,13 @@ def run(arguments):
     from mrcnn.weights.checkpoints import saved_phase
     from siamese_mrcnn.config import make_config
     from siamese_mrcnn.model import SiameseMaskRCNN
-    from siamese_mrcnn.own_data.load import open_data
+    from siamese_mrcnn.own_data.load import describe_parts, open_data
     from siamese_mrcnn.training.starting_weights import start_from
 
     training, validation = open_data(
         arguments.data, arguments.split, **common.source_options(arguments)
     )
+    print(describe_parts(training, validation, arguments.split))
     config = make_config(
         arguments.config,
         arguments.settings,

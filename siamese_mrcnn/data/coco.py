@@ -6,13 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from mrcnn.data.dataset import Dataset
-from siamese_mrcnn.data.coco_annotations import (
-    AnnotationError,
-    decode_mask,
-    has_outline,
-    is_crowd,
-    read_annotations,
-)
+from mrcnn.images.image import ImageError
+from siamese_mrcnn.data.coco_annotations import decode_mask, is_crowd, read_annotations
+from siamese_mrcnn.data.image_places import place_of
+from siamese_mrcnn.data.outlines import AnnotationError
 from siamese_mrcnn.data.splits import training_and_validation
 
 logger = logging.getLogger(__name__)
@@ -20,14 +17,17 @@ logger = logging.getLogger(__name__)
 SOURCE = "coco"
 PORTIONS = {"train": "train", "validation": "train", "test": "val"}  # portion: COCO's own name
 PROBED_IMAGES = 20  # looked for on opening: all missing means a wrong folder
-NAMED_ANNOTATIONS = 10  # ids that a warning lists
+
+
+class OtherSizeError(ImageError):
+    """A picture of another size than its annotations are made for."""
 
 
 class CocoDataset(Dataset):
     """Images and instances of one COCO annotation file.
 
     Class ids are 1..N in ascending category id; the background is 0. Masks are decoded only when
-    asked for. `coco` is the pycocotools object of the whole file.
+    asked for. `coco` holds the checked annotations of the whole file.
     """
 
     @classmethod
@@ -47,13 +47,8 @@ class CocoDataset(Dataset):
             FileNotFoundError: if the annotation file or the image folder is missing.
             AnnotationError: if the file is unusable or shows none of the classes.
         """
-        if portion not in PORTIONS:
-            names = ", ".join(map(repr, PORTIONS))
-            raise ValueError(f"There is no portion {portion!r} of COCO: use one of {names}.")
-        name = f"{PORTIONS[portion]}{year}"
-        folder = Path(folder)
-        annotation_file = folder / "annotations" / f"instances_{name}.json"
-        return cls.from_json(annotation_file, folder / name, portion, classes)
+        annotation_file, image_folder = files_of(folder, portion, year)
+        return cls.from_json(annotation_file, image_folder, portion, classes)
 
     @classmethod
     def from_json(cls, annotation_file, image_folder, portion="test", classes=None):
@@ -67,32 +62,40 @@ class CocoDataset(Dataset):
 
         Raises: see `from_folder`.
         """
-        coco = read_annotations(annotation_file)
-        return cls.from_coco(coco, annotation_file, image_folder, portion, classes)
+        _check_portion(portion)
+        return cls.from_annotations(
+            read_annotations(annotation_file), image_folder, portion, classes
+        )
 
     @classmethod
-    def from_coco(cls, coco, annotation_file, image_folder, portion="test", classes=None):
+    def from_annotations(
+        cls, annotations, image_folder, portion="test", classes=None, files=None, skip_missing=False
+    ):
         """Open annotations that are read already, see `from_json`.
 
         Args:
-            coco: pycocotools object, as `coco_annotations.index_annotations` makes it.
-            annotation_file: where they come from, for messages.
+            annotations: `siamese_mrcnn.data.coco_annotations.Annotations`.
+            files: {file_name: path} of the pictures, where they are known.
+            skip_missing: leave out images whose files are not there, with a word.
         """
+        _check_portion(portion)
         dataset = cls()
-        dataset.coco = coco
-        dataset.annotation_file = Path(annotation_file)
-        for category_id in sorted(dataset.coco.getCatIds()):
-            dataset.add_class(SOURCE, category_id, dataset.coco.cats[category_id]["name"])
-        image_ids = paper_order(dataset.coco)
-        if portion in ("train", "validation"):
-            image_ids = training_and_validation(image_ids)[portion == "validation"]
-        for image_id in image_ids:
-            dataset._add(dataset.coco.imgs[image_id], Path(image_folder))
+        dataset.coco = annotations
+        dataset.annotation_file = annotations.path
+        categories = sorted(annotations.cats)
+        dataset._class_of_category = {number: n + 1 for n, number in enumerate(categories)}
+        for category_id in categories:
+            dataset.add_class(SOURCE, category_id, annotations.cats[category_id]["name"])
+        for image_id, path in _places(annotations, image_folder, portion, files, skip_missing):
+            dataset._add(annotations.imgs[image_id], path)
         dataset.prepare()
-        dataset._index()
-        dataset._check_images(Path(image_folder))
         dataset.active_classes = classes
         return dataset
+
+    def prepare(self, class_map=None):
+        """As `Dataset.prepare`, but names of classes are whole, whatever commas they hold."""
+        super().prepare(class_map)
+        self.class_names = [info["name"] for info in self.class_info]
 
     @property
     def active_classes(self):
@@ -111,9 +114,11 @@ class CocoDataset(Dataset):
             )
         if not any(self.images_with(number) for number in chosen):
             names = ", ".join(self.class_names[number] for number in chosen)
+            crowds = sum(is_crowd(item) for info in self.image_info for item in info["annotations"])
+            hint = f" ({crowds} annotations are crowds, iscrowd 1, which do not count.)"
             raise AnnotationError(
                 f"{self.annotation_file} shows none of the requested classes ({names}) in this "
-                "portion. Choose other classes or another portion."
+                f"portion. Choose other classes or another portion.{hint if crowds else ''}"
             )
         self._active_classes = chosen
 
@@ -128,12 +133,8 @@ class CocoDataset(Dataset):
         return tuple(item["id"] for item in found)
 
     def load_instance(self, image_id, annotation_id):
-        """Mask of one annotation, bool [H, W].
-
-        Raises:
-            AnnotationError: if it is damaged.
-        """
-        return decode_mask(self.coco.anns[annotation_id], self._image(image_id))
+        """Mask of one annotation of the image, bool [H, W]; errors as of `class_of_instance`."""
+        return decode_mask(self._item(image_id, annotation_id), self._image(image_id))
 
     def class_of_instance(self, image_id, annotation_id):
         """Class id of one annotation of the image.
@@ -141,20 +142,28 @@ class CocoDataset(Dataset):
         Raises:
             AnnotationError: if the image has no such annotation.
         """
-        for item in self.image_info[image_id]["annotations"]:
-            if item["id"] == annotation_id:
-                return self._class_of(item)
-        raise AnnotationError(
-            f"Image {image_id} ({self.image_info[image_id]['path']}) has no annotation "
-            f"{annotation_id}."
-        )
+        return self._class_of(self._item(image_id, annotation_id))
+
+    def load_image(self, image_id):
+        """The picture: uint8 [H, W, 3], RGB.
+
+        Raises:
+            mrcnn.images.image.ImageError: if it cannot be read.
+            OtherSizeError: if it has another size than the annotations are made for.
+        """
+        picture, image = super().load_image(image_id), self._image(image_id)
+        if picture.shape[:2] != (image["height"], image["width"]):
+            raise OtherSizeError(
+                f"{self.image_info[image_id]['path']} is {picture.shape[1]} x {picture.shape[0]} "
+                f"pixels, but {self.annotation_file} says {image['width']} x {image['height']}, so "
+                "its outlines would lie elsewhere. Scale or turn one of the two."
+            )
+        return picture
 
     def load_masks_of(self, image_id, class_id):
         """Masks of all instances of one class, crowds left aside: bool [H, W, N]."""
-        masks = [
-            self.load_instance(image_id, number) for number in self.instances_of(image_id, class_id)
-        ]
-        return self._stack(image_id, [mask for mask in masks if mask.any()])
+        numbers = self.instances_of(image_id, class_id)
+        return self._stack(image_id, [self.load_instance(image_id, number) for number in numbers])
 
     def load_mask(self, image_id):
         """All instances of an image, crowds included.
@@ -162,14 +171,11 @@ class CocoDataset(Dataset):
         Returns:
             bool [H, W, N] and int32 [N] class ids, negative for crowds.
         """
-        masks, class_ids = [], []
-        for item in self.image_info[image_id]["annotations"]:
-            if item["id"] in self._unusable:
-                continue
-            mask = decode_mask(item, self._image(image_id))
-            if mask.any():
-                masks.append(mask)
-                class_ids.append(-self._class_of(item) if is_crowd(item) else self._class_of(item))
+        items = self.image_info[image_id]["annotations"]
+        masks = [decode_mask(item, self._image(image_id)) for item in items]
+        class_ids = [
+            -self._class_of(each) if is_crowd(each) else self._class_of(each) for each in items
+        ]
         return self._stack(image_id, masks), np.array(class_ids, np.int32)
 
     def image_reference(self, image_id):
@@ -179,66 +185,30 @@ class CocoDataset(Dataset):
     def _image(self, image_id):
         return self.coco.imgs[self.image_info[image_id]["id"]]
 
+    def _item(self, image_id, annotation_id):
+        for item in self.image_info[image_id]["annotations"]:
+            if item["id"] == annotation_id:
+                return item
+        raise AnnotationError(
+            f"Image {image_id} ({self.image_info[image_id]['path']}) has no annotation "
+            f"{annotation_id}."
+        )
+
     def _class_of(self, annotation):
         return self._class_of_category[annotation["category_id"]]
 
     def _instances(self, image_id):
-        for item in self.image_info[image_id]["annotations"]:
-            if not is_crowd(item) and item["id"] not in self._unusable:
-                yield item
+        return (item for item in self.image_info[image_id]["annotations"] if not is_crowd(item))
 
-    def _add(self, image, folder):
+    def _add(self, image, path):
         self.add_image(
             SOURCE,
             image_id=image["id"],
-            path=str(folder / image["file_name"]),
+            path=str(path),
             width=image["width"],
             height=image["height"],
             annotations=self.coco.imgToAnns[image["id"]],
         )
-
-    def _index(self):
-        """Prepare to find classes, and find the annotations that show nothing."""
-        categories = sorted(self.coco.getCatIds())
-        self._class_of_category = {number: n + 1 for n, number in enumerate(categories)}
-        self._unusable = frozenset(
-            item["id"]
-            for info in self.image_info
-            for item in info["annotations"]
-            if not self._shows_something(item)
-        )
-        if self._unusable:
-            logger.warning(
-                "%s: left out %d annotations that cover no pixel (ids %s ...).",
-                self.annotation_file,
-                len(self._unusable),
-                ", ".join(map(str, sorted(self._unusable)[:NAMED_ANNOTATIONS])),
-            )
-
-    def _shows_something(self, annotation):
-        if not has_outline(annotation):
-            return False
-        # Decoding everything takes minutes; a positive area is proof enough, its lack is not.
-        if annotation["area"] > 0:
-            return True
-        try:
-            return decode_mask(annotation, self.coco.imgs[annotation["image_id"]]).any()
-        except AnnotationError as error:
-            logger.warning("%s", error)
-            return False
-
-    def _check_images(self, folder):
-        if not folder.is_dir():
-            raise FileNotFoundError(
-                f"There is no image folder {folder} for {self.annotation_file}. Unpack the "
-                "images there or give their folder."
-            )
-        probes = [Path(info["path"]) for info in self.image_info[:PROBED_IMAGES]]
-        if not any(path.is_file() for path in probes):
-            raise FileNotFoundError(
-                f"The folder {folder} holds none of the first {len(probes)} images of "
-                f"{self.annotation_file}, such as {probes[0].name}. Is it the right folder?"
-            )
 
     def _stack(self, image_id, masks):
         if masks:
@@ -247,13 +217,66 @@ class CocoDataset(Dataset):
         return np.zeros((image["height"], image["width"], 0), bool)
 
 
-def paper_order(coco):
-    """COCO ids of all annotated images in the order that the paper's training used.
+def files_of(folder, portion, year="2017"):
+    """(annotation file, folder of images) of a portion of a folder in COCO's own layout."""
+    _check_portion(portion)
+    name = f"{PORTIONS[portion]}{year}"
+    return Path(folder) / "annotations" / f"instances_{name}.json", Path(folder) / name
 
-    The original collected ids category by category and took them out of a set, so the order is
-    CPython's; it decides which 3000 images are "the last".
-    """
-    image_ids = []
-    for category_id in sorted(coco.getCatIds()):
-        image_ids.extend(coco.getImgIds(catIds=[category_id]))
-    return list(set(image_ids))
+
+def _check_portion(portion):
+    if portion not in PORTIONS:
+        names = ", ".join(map(repr, PORTIONS))
+        raise ValueError(f"There is no portion {portion!r} of COCO: use one of {names}.")
+
+
+def _places(annotations, folder, portion, files, skip_missing):
+    """(image id, path) of the images of a portion, in order."""
+    if files is None and not Path(folder).is_dir():
+        raise FileNotFoundError(
+            f"There is no image folder {folder} for {annotations.path}. Unpack the images there "
+            "or give their folder."
+        )
+    paths = {}
+    for image_id in annotations.image_order:
+        name = annotations.imgs[image_id]["file_name"]
+        paths[image_id] = files[name] if files is not None else place_of(name, folder)
+    if skip_missing:
+        paths = _present(paths, annotations.path)
+    _probe([*paths.values()][:PROBED_IMAGES], folder, annotations.path)
+    chosen = list(paths)
+    if portion != "test":
+        chosen = _part(chosen, paths, portion == "validation")
+    return [(image_id, paths[image_id]) for image_id in chosen]
+
+
+def _present(paths, annotation_file):
+    there = {image_id: path for image_id, path in paths.items() if path.is_file()}
+    if len(there) < len(paths):
+        logger.warning(
+            "%s: left out %d of %d images, whose files are not there.",
+            annotation_file,
+            len(paths) - len(there),
+            len(paths),
+        )
+    return there
+
+
+def _probe(paths, folder, annotation_file):
+    """Refuse a folder that holds none of the first images."""
+    if not any(path.is_file() for path in paths):
+        example = f", such as {paths[0].name}" if paths else ""
+        raise FileNotFoundError(
+            f"The folder {folder} holds none of the first {len(paths)} images of "
+            f"{annotation_file}{example}. Is it the right folder?"
+        )
+
+
+def _part(image_ids, paths, is_validation):
+    """The images for training or for validation; a picture listed twice is for one of the two."""
+    first = {}
+    for image_id in image_ids:
+        first.setdefault(paths[image_id], image_id)
+    cut = training_and_validation(list(first.values()))[is_validation]
+    chosen = {paths[image_id] for image_id in cut}
+    return [image_id for image_id in image_ids if paths[image_id] in chosen]

@@ -6,15 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mrcnn.data.broken_images import describe_failure
 from mrcnn.data.preprocessing import plan_input
-from mrcnn.images.image import ImageError, plan_resize, prepare_image, read_image, to_rgb
+from mrcnn.images.image import plan_resize, prepare_image, read_image, to_rgb
 from mrcnn.images.masks import prepare_masks
-from siamese_mrcnn.data.coco_annotations import AnnotationError
 
 logger = logging.getLogger(__name__)
 
 IMAGES_TRIED = 100  # that fail, before a category counts as unusable
-BROKEN = (ImageError, AnnotationError, OSError)
 
 
 class NoReferenceError(ValueError):
@@ -45,7 +44,8 @@ def sample_reference(dataset, class_id, config, rng, exclude_image=None, broken=
         config: IMAGE_* and TARGET_* give the sizes.
         rng: numpy Generator.
         exclude_image: image id that must not serve, or None.
-        broken: list that takes the error of every image that could not be used, or None.
+        broken: list that takes (path, sentence) of every image that could not be used; None
+            reports them.
 
     Returns:
         Reference.
@@ -69,7 +69,7 @@ def sample_reference(dataset, class_id, config, rng, exclude_image=None, broken=
             return _sample_from_image(dataset, image_id, class_id, config, rng)
         except NoReferenceError as error:
             failure = error
-        except BROKEN as error:
+        except Exception as error:  # noqa: BLE001 - whatever a user's load_instance() raises
             failure = error
             _report(dataset, image_id, error, broken)
     raise NoReferenceError(
@@ -158,7 +158,8 @@ def _cut(image, geometry, box, config):
 
 
 def _report(dataset, image_id, error, broken):
-    path = dataset.image_info[image_id]["path"]
-    logger.warning("Drew another reference, because %s cannot be used: %s", path, error)
-    if broken is not None:
-        broken.append(error)
+    failure = describe_failure(dataset, image_id, error)
+    if broken is None:
+        logger.warning("Drew another reference, because %s cannot be used: %s", *failure)
+    else:
+        broken.append(failure)

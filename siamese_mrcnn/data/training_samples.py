@@ -6,7 +6,8 @@ subtracted.
 
 import numpy as np
 
-from mrcnn.data.training_samples import BrokenSample, SkipSample, prepare_sample
+from mrcnn.data.broken_images import BrokenSample
+from mrcnn.data.training_samples import SkipSample, prepare_sample
 from siamese_mrcnn.data.references import sample_references
 
 THING = 1  # class id of whatever the references show
@@ -26,8 +27,8 @@ def load_sample(dataset, image_id, config, rng, augmentation=None):
         augmentation: of the image, see `mrcnn.data.augmentation.augment`.
 
     Returns:
-        dict of the arrays of a batch, without the batch axis, and "replaced": how many broken
-        images were drawn for references and drawn anew.
+        dict of the arrays of a batch, without the batch axis, and "failures" of images that were
+        drawn for references and drawn anew.
 
     Raises:
         SkipSample: if the image shows no active category.
@@ -43,7 +44,7 @@ def load_sample(dataset, image_id, config, rng, augmentation=None):
     )
     references = sample_references(dataset, class_id, config, rng, broken=broken)
     sample["references"] = np.stack([reference.picture for reference in references])
-    sample["replaced"] = len(broken)
+    sample["failures"] = broken
     return sample
 
 

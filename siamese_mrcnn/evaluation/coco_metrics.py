@@ -5,6 +5,7 @@ with the ids of the data set's source and the mask as a compressed run-length co
 """
 
 import contextlib
+import copy
 import io
 import json
 
@@ -12,8 +13,9 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from mrcnn.data.dataset import checked_instances
 from mrcnn.data.postprocessing import Detections
-from siamese_mrcnn.data.coco_annotations import decode_mask
+from siamese_mrcnn.data.coco_annotations import Annotations, decode_mask
 from siamese_mrcnn.data.coco_writer import annotation_entry
 from siamese_mrcnn.data.rle import run_lengths_of
 
@@ -107,13 +109,16 @@ def ground_truth(dataset, image_ids):
     The object of a data set that was read from COCO is used as it is (attribute `coco`); for any
     other the masks are coded.
     """
-    if getattr(dataset, "coco", None) is not None:
-        return dataset.coco
+    coco = getattr(dataset, "coco", None)
+    if coco is not None:
+        # pycocotools trusts what it is given, and ends the process where that is damaged.
+        checked = isinstance(coco, Annotations)
+        return coco if checked else Annotations(copy.deepcopy(coco.dataset), "The data set's coco")
     source_images = source_ids(dataset.image_info, "image")
     source_classes = [None, *source_ids(dataset.class_info[1:], "class")]
     images, annotations = [], []
     for image_id in image_ids:
-        masks, class_ids = dataset.load_mask(image_id)
+        masks, class_ids = checked_instances(*dataset.load_mask(image_id))
         images.append({"id": source_images[image_id]} | _size(masks))
         for index, class_id in enumerate(class_ids.tolist()):
             category, number = source_classes[abs(class_id)], len(annotations) + 1
@@ -175,13 +180,15 @@ def _evaluate(truth, found, kind, image_ids, category_ids):
 
 
 def _selected(truth, image_ids):
-    """The truth of some images, copied as far as pycocotools changes it in evaluating."""
+    """The truth of some images, copied as far as pycocotools changes it in evaluating.
+
+    Its annotations are numbered from 1: pycocotools takes a match with number 0 for none.
+    """
+    chosen = (each for each in truth.dataset["annotations"] if each["image_id"] in image_ids)
     return _coco(
         {
             "images": [image for image in truth.dataset["images"] if image["id"] in image_ids],
-            "annotations": [
-                dict(each) for each in truth.dataset["annotations"] if each["image_id"] in image_ids
-            ],
+            "annotations": [each | {"id": number} for number, each in enumerate(chosen, start=1)],
             "categories": truth.dataset["categories"],
         }
     )

@@ -4,6 +4,8 @@ It finds instances of its own classes without a reference, so that COCO's own ev
 every image is asked once, and every detection keeps the class that it was given.
 """
 
+import functools
+from collections import Counter
 from itertools import starmap
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from siamese_mrcnn.evaluation.coco_metrics import (
     source_ids,
 )
 from siamese_mrcnn.evaluation.progress_log import EvaluationLog
+from siamese_mrcnn.evaluation.queries import failure_of
 from siamese_mrcnn.evaluation.reports import summarize_runs, write_report
 from siamese_mrcnn.fingerprints import file_fingerprint, fingerprint
 
@@ -76,7 +79,10 @@ def evaluate_plain(model, dataset, limit=None, output="evaluation", workers=2, p
     metrics = coco_metrics(ground_truth(dataset, image_ids), results, sources, categories)
     report = {"profile": PROFILE, "runs": 1, "shots": 0, "seed": None, "limit": limit}
     report |= {"random_boxes": False, "images": len(image_ids), "queries": len(image_ids)}
-    report |= {"failures": {}}
+    failed = [image for image in log if "failure" in image]
+    if len(failed) == len(image_ids):
+        raise BaselineError(f"Not a single image could be read. The first: {failed[0]['detail']}")
+    report |= {"failures": dict(Counter(image["failure"] for image in failed))}
     report |= summarize_runs([metrics], dict(zip(categories, dataset.class_names[1:], strict=True)))
     write_report(report, output)
     return report
@@ -86,11 +92,25 @@ def _search(model, dataset, images, log, workers, progress):
     """Detect in the images that the log does not have yet, and append each one to it."""
     categories = [None, *source_ids(dataset.class_info[1:], "class")]
     left = [(image_id, source) for image_id, source in images if source not in log.done]
-    pictures = ahead(dataset.load_image, [image_id for image_id, _ in left], workers)
+    load = functools.partial(_load, dataset)
+    pictures = ahead(load, [image_id for image_id, _ in left], workers)
     loaded = zip(left, pictures, strict=True)
-    for (_, source), picture in track(loaded, "Evaluating", "images", len(left), progress):
-        (found,) = model.detect([picture])
-        log.append(source, {"results": _encode(found, source, categories)})
+    for (_, source), (picture, failure) in track(
+        loaded, "Evaluating", "images", len(left), progress
+    ):
+        results = []
+        if not failure:
+            (found,) = model.detect([picture])
+            results = _encode(found, source, categories)
+        log.append(source, {"results": results, **failure})
+
+
+def _load(dataset, image_id):
+    """(image, {}), or (None, {"failure": why, "detail": a sentence})."""
+    try:
+        return dataset.load_image(image_id), {}
+    except Exception as error:  # noqa: BLE001 - whatever a user's load_image() raises
+        return None, failure_of(dataset, image_id, error)
 
 
 def _encode(found, source, categories):

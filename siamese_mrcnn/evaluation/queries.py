@@ -9,10 +9,13 @@ import json
 
 import numpy as np
 
+from mrcnn.data.broken_images import BrokenImages, describe_failure
+from siamese_mrcnn.data.coco import OtherSizeError
 from siamese_mrcnn.data.references import load_reference, sample_references
 from siamese_mrcnn.evaluation.coco_metrics import source_ids
 
 UNREADABLE = "the image could not be read"
+OTHER_SIZE = "the image has another size than its annotations"
 NO_REFERENCE = "no reference could be drawn"
 
 
@@ -59,6 +62,7 @@ class QueryLoader:
         self.source_images = source_ids(dataset.image_info, "image")
         # The background has no category; its number 0 may be that of a class of the source.
         self.source_classes = [None, *source_ids(dataset.class_info[1:], "class")]
+        self._broken = BrokenImages()
         self._image_of_source = {source: i for i, source in enumerate(self.source_images)}
 
     def classes_in(self, image_id):
@@ -69,8 +73,8 @@ class QueryLoader:
         """The image, uint8 [height, width, 3] or None, and its queries of all runs."""
         try:
             image = self.dataset.load_image(image_id)
-        except (OSError, ValueError) as error:
-            failure = {"failure": UNREADABLE, "detail": str(error)}
+        except Exception as error:  # noqa: BLE001 - whatever a user's load_image() raises
+            failure = failure_of(self.dataset, image_id, error)
             return None, [self._query(*which, **failure) for which in self._all(image_id)]
         return image, [self._with_references(self._query(*which)) for which in self._all(image_id)]
 
@@ -104,14 +108,19 @@ class QueryLoader:
         return dataclasses.replace(query, references=tuple(references))
 
     def _draw(self, query):
-        return sample_references(
-            self.dataset,
-            query.class_id,
-            self.config,
-            np.random.default_rng([self.seed, *query.key]),
-            self.shots,
-            exclude_image=None if self.same_image else query.image_id,
-        )
+        broken = []
+        try:
+            return sample_references(
+                self.dataset,
+                query.class_id,
+                self.config,
+                np.random.default_rng([self.seed, *query.key]),
+                self.shots,
+                exclude_image=None if self.same_image else query.image_id,
+                broken=broken,
+            )
+        finally:
+            self._broken.add(broken)
 
     def _replay(self, query):
         entry = self.recorded.get(query.key)
@@ -129,6 +138,12 @@ class QueryLoader:
                 "set does not have. Replay with the data set of the record."
             )
         return load_reference(self.dataset, image_id, recorded["annotation_id"], self.config)
+
+
+def failure_of(dataset, image_id, error):
+    """{"failure": why, "detail": a sentence} of an image that could not be loaded."""
+    reason = OTHER_SIZE if isinstance(error, OtherSizeError) else UNREADABLE
+    return {"failure": reason, "detail": ": ".join(describe_failure(dataset, image_id, error))}
 
 
 def read_record(path):

@@ -6,16 +6,18 @@ which says where it comes from.
 
 import os
 import shutil
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image, ImageOps
 from rich.console import Console
 from rich.progress import track
 
 from mrcnn.drawing.tables import Table
-from siamese_mrcnn.data.coco_writer import claim, write_json
-from siamese_mrcnn.fingerprints import fingerprint
+from siamese_mrcnn.data.coco_writer import JPEG_QUALITY, claim, write_json
+from siamese_mrcnn.fingerprints import file_fingerprint, fingerprint
+from siamese_mrcnn.own_data.image_files import has_many_bits
 
 MARKER = "import.json"
 PORTIONS = ("train", "val")
@@ -42,18 +44,22 @@ class Imported(NamedTuple):
     notes: tuple[str, ...]
 
 
-def import_data(data, folder, test=None, test_part=0.2, seed=0, link=False):
+def import_data(data, folder, test=None, test_part=0.2, seed=0, link=False, value_range=None):
     """Write data in COCO's own layout. An interrupted call goes on when it is repeated.
 
     Args:
-        data: `siamese_mrcnn.own_data.load.OwnData` to train on.
+        data: `siamese_mrcnn.own_data.pictures.OwnData` to train on.
         folder: empty, missing, or written by this function from the same data.
         test: `OwnData` to test on. Without it, a part of `data` is kept for the test.
         test_part: about which part of the images of each category to keep, 0..1. Of every category
             two images at least are kept while one remains to train on: a test takes its references
             from images other than the one searched.
         seed: of the draw of these images.
-        link: make symbolic links to the images and no copies.
+        link: make symbolic links to the images and no copies, but for those that have to be
+            turned or scaled.
+
+        value_range: (low, high): the values that become black and white where pictures have more
+            than 8 bits, as of cameras of 12 bits (0, 4095); None leaves them as they are.
 
     Returns:
         `Imported`.
@@ -64,6 +70,8 @@ def import_data(data, folder, test=None, test_part=0.2, seed=0, link=False):
     """
     if not 0 <= test_part <= 1:
         raise DataImportError(f"The part to test on must be 0 to 1, but is {test_part}.")
+    if value_range is not None and not value_range[0] < value_range[1]:
+        raise DataImportError(f"The range must be a lower and a higher value, not {value_range}.")
     folder = Path(folder)
     contents = dict(zip(PORTIONS, _divided(data, test, test_part, seed), strict=True))
     recipe = {
@@ -73,10 +81,11 @@ def import_data(data, folder, test=None, test_part=0.2, seed=0, link=False):
         "link": link,
         "content": fingerprint(contents),
     }
+    recipe |= {"range": list(value_range)} if value_range is not None else {}
     claim(folder, MARKER, recipe)
     for portion, source in zip(PORTIONS, (data, test or data), strict=True):
         if contents[portion]["images"]:
-            _write(folder, portion, contents[portion], source.names, link)
+            _write(folder, portion, contents[portion], source, link, value_range)
     notes = [note for each in (data, test) if each is not None for note in each.notes]
     notes += _unannotated(data, test) + _obstacles(contents)
     counts = {portion: len(content["images"]) for portion, content in contents.items()}
@@ -130,9 +139,28 @@ def _divided(data, test, part, seed):
         categories = _joined_categories(train, val)
         return [_renumbered(content, categories) for content in (train, val)]
     content = _annotated(data.content)
-    chosen = draw_test_images(_images_of(content), part, seed)
-    everything = {image["id"] for image in content["images"]}
-    return [_restricted(content, everything - chosen), _restricted(content, chosen)]
+    first = _first_of_twins(content["images"])
+    images_of = {
+        category: {first[image_id] for image_id in shown}
+        for category, shown in _images_of(content).items()
+    }
+    chosen = draw_test_images(images_of, part, seed)
+    test_ids = {image_id for image_id, representative in first.items() if representative in chosen}
+    return [_restricted(content, set(first) - test_ids), _restricted(content, test_ids)]
+
+
+def _first_of_twins(images):
+    """{image id: id of the first image with the same picture}, as pictures may be listed twice."""
+    sizes = {}
+    for image in images:
+        sizes.setdefault(os.path.getsize(image["file_name"]), []).append(image)
+    first = {}
+    for alike in sizes.values():
+        seen = {}
+        for image in alike:
+            key = file_fingerprint(image["file_name"]) if len(alike) > 1 else None
+            first[image["id"]] = seen.setdefault(key, image["id"])
+    return first
 
 
 def _annotated(content):
@@ -183,16 +211,21 @@ def _renumbered(content, categories):
 # --- writing ------------------------------------------------------------------------------------
 
 
-def _write(folder, portion, content, names, link):
+def _write(folder, portion, content, source, link, value_range):
     """Copy the images of a portion, then write its annotations."""
     place, taken, images = folder / f"{portion}2017", set(), []
     console = Console(stderr=True)
     place.mkdir(exist_ok=True)
     shown = f"images to {place.name}"
     for image in track(content["images"], shown, console=console, disable=not console.is_terminal):
-        source = Path(image["file_name"])
-        name = _own_name(names[image["file_name"]], taken, image["id"])
-        _bring(source, place / name, link)
+        path = Path(image["file_name"])
+        turned = str(path) in source.turned
+        scaled = value_range if value_range is not None and has_many_bits(path) else None
+        name = source.names[str(path)]
+        name = _own_name(
+            str(PurePosixPath(name).with_suffix(".png")) if scaled else name, taken, image["id"]
+        )
+        _bring(path, place / name, link, turned, scaled)
         images.append({**image, "file_name": name})
     path = folder / "annotations" / f"instances_{portion}2017.json"
     write_json(path, {"info": {}, "licenses": [], **content, "images": images})
@@ -207,18 +240,35 @@ def _own_name(name, taken, number):
     return name
 
 
-def _bring(source, target, link):
-    """Copy or link a file; one that is there already and as large is left."""
-    if target.is_file() and target.stat().st_size == source.stat().st_size:
+def _bring(source, target, link, turned, value_range):
+    """Copy, link or change a file; one that is there already and as large is left."""
+    changed = turned or value_range is not None
+    if target.is_file() and (changed or target.stat().st_size == source.stat().st_size):
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     passing = target.with_name(target.name + ".part")
     passing.unlink(missing_ok=True)
-    if link:
+    if changed:
+        _write_changed(source, passing, value_range)
+    elif link:
         passing.symlink_to(source)
     else:
         shutil.copyfile(source, passing)
     os.replace(passing, target)
+
+
+def _write_changed(source, target, value_range):
+    """Write a picture as its mark (EXIF) asks to show it, in its own format, or scaled as PNG."""
+    with Image.open(source) as picture:
+        kind = picture.format
+        upright = ImageOps.exif_transpose(picture)
+        if value_range is not None:
+            low, high = value_range
+            values = (np.asarray(upright, np.float64) - low) * (255 / (high - low))
+            Image.fromarray(np.around(np.clip(values, 0, 255)).astype(np.uint8)).save(target, "PNG")
+            return
+        lossy = {"quality": JPEG_QUALITY, "subsampling": 0} if kind == "JPEG" else {}
+        upright.save(target, format=kind, **lossy)
 
 
 # --- telling ------------------------------------------------------------------------------------

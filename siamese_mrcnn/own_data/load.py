@@ -1,64 +1,54 @@
 """Data of one's own, however it was annotated, as one kind of data set.
 
 - any COCO JSON with its folder of images,
-- the JSON of the VGG Image Annotator (VIA), 1 or 2,
+- the JSON or CSV of the VGG Image Annotator (VIA), 1 or 2,
+- labelme's JSON files,
 - a folder of pictures and mask files, see `siamese_mrcnn.own_data.mask_folders`,
 - a folder in COCO's own layout.
 """
 
+import functools
 import logging
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-from rich.console import Console
-from rich.progress import track
 
-from mrcnn.data.via import draw_masks, read_via
-from siamese_mrcnn.data.coco import CocoDataset
-from siamese_mrcnn.data.coco_annotations import AnnotationError, index_annotations, read_annotations
-from siamese_mrcnn.data.coco_writer import annotation_entry
+from mrcnn.data.via import PROJECT_IMAGES
+from siamese_mrcnn.data.coco import CocoDataset, files_of
+from siamese_mrcnn.data.coco_annotations import Annotations, read_annotations, read_json
+from siamese_mrcnn.data.outlines import AnnotationError
 from siamese_mrcnn.data.splits import seen_and_novel
-from siamese_mrcnn.own_data.image_files import called, find_files, is_turned, some, stored_size
-from siamese_mrcnn.own_data.mask_folders import list_mask_folder, load_masks
+from siamese_mrcnn.own_data.image_files import called, find_files, look_at, some
+from siamese_mrcnn.own_data.labelme import is_labelme, labelme_content
+from siamese_mrcnn.own_data.pictures import (
+    OwnData,
+    OwnDataError,
+    masked_pictures,
+    read_instances,
+    via_pictures,
+)
 
 logger = logging.getLogger(__name__)
 
-KEYS_OF_VIA = ("shape_attributes", "file_attributes", "_via_img_metadata")  # and of no COCO file
+KINDS = {  # what each is called, and which options change something
+    "layout": ("a folder in COCO's own layout", ("boxes_as_masks", "skip_missing")),
+    "coco": ("a COCO file", ("images", "boxes_as_masks", "skip_missing")),
+    "labelme": ("labelme's files", ("images", "skip_missing")),
+    "masks": ("a folder of masks", ("category",)),
+    "via": ("a VIA file", ("images", "attribute", "category", "skip_missing")),
+    "csv": ("VIA's CSV", ("images", "attribute", "category", "skip_missing")),
+}
+ONLY_IMPORTED = ("labelme", "csv")
 
 
-class OwnDataError(ValueError):
-    """Data that cannot be used, with a sentence that says why."""
-
-
-class OwnData(NamedTuple):
-    """What a source of data holds.
-
-    Attributes:
-        path: of the annotation file, or of the folder with masks.
-        images: folder of the images.
-        content: images, annotations and categories as in a COCO file; the `file_name` of an image
-            is its whole path.
-        names: {whole path of an image: what it is called}.
-        notes: sentences about what was left out.
-    """
-
-    path: Path
-    images: Path
-    content: dict
-    names: dict
-    notes: tuple[str, ...] = ()
-
-
-def load_dataset(path, images=None, attribute=None, category=None, portion="test", classes=None):
+def load_dataset(
+    path, images=None, attribute=None, category=None, portion="test", classes=None, **options
+):
     """Open data of any kind.
 
     Args:
         path: a COCO or VIA JSON file, a folder of pictures and masks, or one in COCO's own layout.
-        images: folder of the images of a file; by default the file's own.
-        attribute: of a VIA file, the region attribute that names the class; by default the only
-            one there is.
-        category: what everything is, where a VIA file or the folders of masks name no category.
+        images, attribute, category, options: how to read it, as of `read_own_data`.
         portion: "train" or "validation", which cut the images as COCO's train2017 is cut, or
             "test": all of them, or val2017 of COCO's own layout.
         classes: class ids to draw from; all if None.
@@ -70,210 +60,236 @@ def load_dataset(path, images=None, attribute=None, category=None, portion="test
         FileNotFoundError: a file or folder is missing.
         ValueError: something cannot be used; a sentence says what and why.
     """
-    path, kind = Path(path), kind_of(path)
-    _refuse_needless(kind, images, attribute, category)
+    options |= {"images": images, "attribute": attribute, "category": category}
+    return load_portions(path, (portion,), classes, **options)[0]
+
+
+def load_portions(path, portions, classes=None, **options):
+    """Open several portions of data, read once: a list of data sets, see `load_dataset`."""
+    path, (kind, content) = Path(path), _recognised(path)
+    if kind in ONLY_IMPORTED:
+        raise OwnDataError(
+            f"{path} is {KINDS[kind][0]}: bring it into COCO's layout first, with `siamese-mrcnn "
+            f"import-data {path} --out FOLDER`."
+        )
+    _refuse_needless(kind, options)
+    boxes = options.get("boxes_as_masks", False)
+    skip = options.get("skip_missing", False)
     if kind == "layout":
-        return CocoDataset.from_folder(path, portion, classes)
+        read = functools.cache(lambda file: read_annotations(file, boxes))
+        opened = []
+        for portion in portions:
+            file, folder = files_of(path, portion)
+            opened.append(
+                CocoDataset.from_annotations(
+                    read(file), folder, portion, classes, skip_missing=skip
+                )
+            )
+        return opened
+    files = None
     if kind == "coco":
-        return CocoDataset.from_json(path, images or path.parent, portion, classes)
-    data = read_own_data(path, images, attribute, category)
-    for note in data.notes:
-        logger.warning("%s: %s", path, note)
-    coco = index_annotations(data.content, path)
-    return CocoDataset.from_coco(coco, path, data.images, portion, classes)
+        annotations, folder = Annotations(content, path, boxes), options.get("images")
+    else:
+        data = _read(path, kind, content, **options)
+        _refuse_turned(data)
+        for note in data.notes:
+            logger.warning("%s: %s", path, note)
+        annotations, folder = Annotations(data.content, path), data.images
+        files, skip = {name: Path(name) for name in data.names}, False
+    folder = folder or path.parent
+    return [
+        CocoDataset.from_annotations(annotations, folder, portion, classes, files, skip)
+        for portion in portions
+    ]
 
 
-def read_own_data(path, images=None, attribute=None, category=None):
-    """Read data that is not in COCO's own layout: `OwnData`; arguments as of `load_dataset`.
+def read_own_data(path, images=None, attribute=None, category=None, **options):
+    """Read data that is not in COCO's own layout, every outline and the size of every picture.
 
-    Masks are kept as run lengths; areas and boxes are those of the masks.
+    Args:
+        path: a COCO or VIA JSON file, a VIA CSV file, a labelme JSON file or a folder of them, or a
+            folder of pictures and masks.
+        images: folder of the images of a file; by default the file's own.
+        attribute: of a VIA file, the region attribute that names the class; by default the only
+            one there is.
+        category: what everything is, where a VIA file or the folders of masks name no category.
+        options: boxes_as_masks=True takes the boxes of a COCO file as outlines where it has none;
+            skip_missing=True leaves out images whose files are not there.
+
+    Returns:
+        `siamese_mrcnn.own_data.pictures.OwnData`. Areas and boxes are those of the masks.
     """
-    path, kind = Path(path), kind_of(path)
-    _refuse_needless(kind, images, attribute, category)
+    path, (kind, content) = Path(path), _recognised(path)
+    options |= {"images": images, "attribute": attribute, "category": category}
+    _refuse_needless(kind, options)
     if kind == "layout":
         raise OwnDataError(f"{path} is in COCO's own layout already: give it as it is.")
-    if kind == "coco":
-        return _read_coco(path, Path(images or path.parent))
-    if kind == "via":
-        folder = Path(images or path.parent)
-        return _read_instances(path, folder, _via_pictures(path, folder, attribute, category))
-    return _read_instances(path, path, _masked_pictures(path, category))
+    return _read(path, kind, content, **options)
 
 
-def kind_of(path):
-    """What a path leads to: "layout" (COCO's own), "coco", "via" or "masks".
+def _read(
+    path,
+    kind,
+    content,
+    images=None,
+    attribute=None,
+    category=None,
+    boxes_as_masks=False,
+    skip_missing=False,
+):
+    folder = Path(images or (path if path.is_dir() else path.parent))
+    if kind == "masks":
+        return read_instances(path, path, masked_pictures(path, category))
+    if kind in ("via", "csv"):
+        pictures = via_pictures(path, content, folder, attribute, category, skip_missing)
+        return read_instances(path, folder, pictures)
+    if kind == "labelme":
+        content = labelme_content(content)
+    return _read_coco(path, content, folder, boxes_as_masks, skip_missing, kind == "labelme")
+
+
+def _recognised(path):
+    """What a path leads to, a key of `KINDS`, and what was parsed of it already.
 
     Raises:
         FileNotFoundError: to nothing.
-        OwnDataError: to something else.
+        AnnotationError: to something else.
     """
     path = Path(path)
     if (path / "annotations").is_dir():
-        return "layout"
+        return "layout", None
     if any(path.glob("*/images")):
-        return "masks"
+        return "masks", None
+    if path.is_dir() and any(path.glob("*.json")):
+        return "labelme", {file: read_json(file) for file in sorted(path.glob("*.json"))}
     if not path.is_file():
         raise FileNotFoundError(
             f"There is no data in {path}. Expected a COCO or VIA file (JSON), a folder with "
-            "NAME/images and NAME/masks for each picture, or a folder in COCO's own layout, with "
-            "annotations/instances_train2017.json."
+            "NAME/images and NAME/masks for each picture, a folder of labelme's JSON files, or one "
+            "in COCO's own layout, with annotations/instances_train2017.json."
         )
-    try:
-        text = path.read_text("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise OwnDataError(f"{path} is no JSON file of annotations: {error}.") from error
-    # Far cheaper than to parse it, which its reader does.
-    return "via" if any(f'"{key}"' in text for key in KEYS_OF_VIA) else "coco"
+    if path.suffix.lower() == ".csv":
+        return "csv", None
+    content = read_json(path)
+    if is_labelme(content):
+        return "labelme", {path: content}
+    return ("via" if _is_via(content) else "coco"), content
 
 
-def _refuse_needless(kind, images, attribute, category):
-    """Refuse arguments that change nothing, since something else was meant."""
-    given = {"images": images, "attribute": attribute, "category": category}
-    useful = {"layout": (), "coco": ("images",), "masks": ("category",)}.get(kind, tuple(given))
-    needless = [name for name, value in given.items() if value is not None and name not in useful]
+def _is_via(content):
+    if not isinstance(content, dict) or "annotations" in content or "images" in content:
+        return False
+    entries = list(content.values())
+    return PROJECT_IMAGES in content or (
+        bool(entries) and all(isinstance(each, dict) and "filename" in each for each in entries)
+    )
+
+
+def _refuse_needless(kind, options):
+    """Refuse options that change nothing, since something else was meant."""
+    name, useful = KINDS[kind]
+    needless = [key for key, value in options.items() if value and key not in useful]
     if needless:
-        what = {"layout": "a folder in COCO's own layout", "coco": "a COCO file"}
-        raise OwnDataError(
-            f"--{' and --'.join(needless)} cannot be chosen for "
-            f"{what.get(kind, 'a folder of masks')}, which says so itself."
-        )
+        given = " and ".join(f"--{key.replace('_', '-')}" for key in needless)
+        raise OwnDataError(f"{given} cannot be chosen for {name}, which says so itself.")
 
 
 # --- COCO ---------------------------------------------------------------------------------------
 
 
-def _read_coco(path, folder):
-    """A COCO file whose images are all there, of the size that the file says."""
-    content = read_annotations(path).dataset
-    for annotation in content["annotations"]:
-        outline = annotation.get("segmentation")
-        if isinstance(outline, list):  # of arrays, since they were read
-            annotation["segmentation"] = [
-                part.tolist() if isinstance(part, np.ndarray) else part for part in outline
-            ]
-    files = find_files([image["file_name"] for image in content["images"]], folder, path)
-    other = []
-    for image in content["images"]:
+def _read_coco(path, content, folder, boxes_as_masks, skip_missing, shows_turned):
+    """COCO's lists with every outline drawn once, whose images are there and of the size they say.
+
+    Args:
+        shows_turned: whether the program that wrote them turns pictures as their marks say; else
+            the sizes must tell.
+    """
+    listed = content.get("images") if isinstance(content, dict) else None
+    files, turned, notes = {}, set(), []
+    if shows_turned and listed:
+        _fill_in_sizes(listed, folder, path)
+    annotations = Annotations(content, path, boxes_as_masks, draws_all=True)
+    images = annotations.dataset["images"]
+    files = find_files([image["file_name"] for image in images], folder, path, skip_missing)
+    left = [image for image in images if image["file_name"] in files]
+    if len(left) < len(images):
+        notes.append(f"{len(images) - len(left)} images are not there and are left out.")
+    turned = _check_sizes(left, files, path, shows_turned)
+    ids = set()
+    for image in left:
         image["file_name"] = str(files[image["file_name"]])
-        height, width = stored_size(image["file_name"])
-        if (height, width) != (image["height"], image["width"]):
-            said = f"not {image['width']} x {image['height']}"
-            other.append(f"{image['file_name']} ({width} x {height}, {said})")
+        ids.add(image["id"])
+    content = {
+        "images": left,
+        "annotations": [
+            _with_lists(each)
+            for each in annotations.dataset["annotations"]
+            if each["image_id"] in ids
+        ],
+        "categories": annotations.dataset["categories"],
+    }
+    names = {str(file): called(file, folder) for file in files.values()}
+    return OwnData(path, folder, content, names, frozenset(turned), tuple(notes))
+
+
+def _fill_in_sizes(images, folder, path):
+    """Take from the pictures the sizes that old versions of labelme left out."""
+    for image in images:
+        if not image["height"] or not image["width"]:
+            (file,) = find_files([image["file_name"]], folder, path).values()
+            image["height"], image["width"] = look_at(file).shown
+
+
+def _with_lists(annotation):
+    """An annotation whose polygons are lists, as JSON has them."""
+    outline = annotation["segmentation"]
+    if isinstance(outline, list):
+        outline = [np.asarray(part).tolist() for part in outline]
+    return annotation | {"segmentation": outline}
+
+
+def _check_sizes(images, files, path, shows_turned):
+    """Whole paths of the pictures to turn, once all have the size that the file says.
+
+    Raises:
+        OwnDataError: some have another size, or it cannot be known whether to turn them.
+    """
+    other, unclear, turned = [], [], set()
+    for image in images:
+        place, said = files[image["file_name"]], (image["height"], image["width"])
+        file = look_at(place)
+        if said not in (file.stored, file.shown) or (shows_turned and said != file.shown):
+            height, width = file.stored
+            other.append(f"{place} ({width} x {height}, not {said[1]} x {said[0]})")
+        elif file.is_turned and (shows_turned or said != file.stored):
+            turned.add(str(place))
+        elif file.is_turned and file.stored == file.shown:
+            unclear.append(place)
     if other:
         raise OwnDataError(
             f"{len(other)} images have another size than {path} says: {some(other)}. Its outlines "
-            "would lie elsewhere; scale or turn the images to that size. (Many programs show "
-            "photographs turned by their EXIF mark; annotations here count stored pixels.)"
+            "would lie elsewhere; scale the images, or correct height and width."
         )
-    names = {str(file): called(file, folder) for file in files.values()}
-    return OwnData(path, folder, content, names)
-
-
-# --- pictures with instances --------------------------------------------------------------------
-
-
-class _Picture(NamedTuple):
-    """A picture, its (height, width), and (category, mask, where it stands) on demand."""
-
-    path: Path
-    name: str
-    shape: tuple[int, int]
-    instances: object  # iterable
-
-
-def _via_pictures(path, folder, attribute, category):
-    """The images of a VIA file as a list of `_Picture`s."""
-    images = read_via(path)
-    label = _labeller(images, attribute, category, path)
-    files = find_files([image.filename for image in images], folder, path)
-    turned = [str(file) for file in files.values() if is_turned(file)]
-    if turned:
+    if unclear:
         raise OwnDataError(
-            f"{len(turned)} images are marked (EXIF) to be shown turned: {some(turned)}. Browsers "
-            "do so, and VIA counts the pixels that they show, but here stored pixels count. "
-            "Turn them for good (`mogrify -auto-orient`), or remove the mark if the outlines were "
-            "made without it."
+            f"{len(unclear)} images are marked (EXIF) to be shown turned: {some(unclear)}. Whether "
+            "their outlines were made for the picture as it is stored cannot be known. Turn them "
+            "for good (`mogrify -auto-orient`) if the outlines fit what is shown, as browsers "
+            "show it, else remove the mark."
         )
-    pictures = ((files[image.filename], image.regions) for image in images)
-    return [_via_picture(file, called(file, folder), *rest, label) for file, *rest in pictures]
+    return turned
 
 
-def _via_picture(file, name, regions, label):
-    shape = stored_size(file)
-    labels = [label(region) for region in regions]
-    masks = (draw_masks([region], shape)[..., 0] for region in regions)
-    places = [region.place for region in regions]
-    return _Picture(file, name, shape, zip(labels, masks, places, strict=True))
-
-
-def _labeller(images, attribute, category, path):
-    """The function that tells the category of a region."""
-    regions = [region for image in images for region in image.regions]
-    names = sorted({name for region in regions for name in region.attributes})
-    if attribute is not None and category is not None:
+def _refuse_turned(data):
+    if data.turned:
         raise OwnDataError(
-            f"Either the attribute {attribute!r} names the category of a region, or all are of the "
-            f"category {category!r}: give one of the two."
+            f"{len(data.turned)} images are marked (EXIF) to be shown turned: "
+            f"{some(sorted(data.turned))}. Their outlines fit the pictures as they are shown, but "
+            "here stored pixels count: `siamese-mrcnn import-data` writes them turned."
         )
-    if attribute is None and category is not None:
-        return lambda region: category
-    if attribute is None and len(names) != 1:
-        raise OwnDataError(
-            f"The regions of {path} have {len(names)} attributes ({', '.join(names) or 'none'}). "
-            "Say which one names the category (--attribute NAME), or what all of them are called "
-            "(--category NAME)."
-        )
-    if attribute is not None and attribute not in names:
-        raise OwnDataError(
-            f"No region of {path} has the attribute {attribute!r}. There are: "
-            f"{', '.join(names) or 'none'}."
-        )
-    return lambda region: region.label(attribute or names[0])
 
 
-def _masked_pictures(folder, category):
-    """The pictures of a folder with masks as a list of `_Picture`s."""
-    pictures = []
-    for name, path, files in list_mask_folder(folder, category):
-        shape = stored_size(path)
-        pictures.append(_Picture(path, name + path.suffix, shape, _masks_of(files, shape)))
-    return pictures
-
-
-def _masks_of(files, shape):
-    for file in files:
-        yield from ((file.category, mask, str(file.path)) for mask in load_masks(file, shape))
-
-
-def _read_instances(path, folder, pictures):
-    """COCO's lists of what pictures show, categories by name."""
-    found, images, empty, console = [], [], [], Console(stderr=True)
-    shown = track(pictures, "reading masks", console=console, disable=not console.is_terminal)
-    for number, picture in enumerate(shown, start=1):
-        height, width = picture.shape
-        images.append(
-            {"id": number, "file_name": str(picture.path), "height": height, "width": width}
-        )
-        for category, mask, place in picture.instances:
-            if not mask.any():
-                empty.append(place)
-            else:
-                entry = annotation_entry(len(found) + 1, number, 0, False, mask)
-                found.append((category, entry))
-    names = sorted({category for category, _ in found})
-    number_of = {name: number for number, name in enumerate(names, start=1)}
-    for category, entry in found:
-        entry["category_id"] = number_of[category]
-    content = {
-        "images": images,
-        "annotations": [entry for _, entry in found],
-        "categories": [{"id": number, "name": name} for name, number in number_of.items()],
-    }
-    notes = (
-        [f"{len(empty)} regions cover no pixel and are left out: {some(empty)}."] if empty else []
-    )
-    names = {str(picture.path): picture.name for picture in pictures}
-    return OwnData(path, folder, content, names, tuple(notes))
+# --- for training -------------------------------------------------------------------------------
 
 
 def open_data(folder, split, **options):
@@ -282,14 +298,12 @@ def open_data(folder, split, **options):
     Args:
         folder: in COCO's own layout, or what else `load_dataset` opens.
         split: see `siamese_mrcnn.data.splits.seen_and_novel`.
-        options: how to read it, as of `load_dataset`.
+        options: how to read it, as of `read_own_data`.
 
     Returns:
         training data; validation data, or None where it shows no seen class.
     """
-    training, validation = (
-        load_dataset(folder, portion=part, **options) for part in ("train", "validation")
-    )
+    training, validation = load_portions(folder, ("train", "validation"), **options)
     training.active_classes = seen_and_novel(training, split)[0]
     try:
         validation.active_classes = training.active_classes
@@ -301,3 +315,21 @@ def open_data(folder, split, **options):
         )
         validation = None
     return training, validation
+
+
+def describe_parts(training, validation, split):
+    """What is trained on and what is left out, and why: lines of text for `open_data`'s parts."""
+    seen, novel = seen_and_novel(training, split)
+    names = training.class_names
+    lines = [f"Trained on {len(seen)} classes: {', '.join(names[number] for number in seen)}"]
+    if novel:
+        why = "as --novel says" if isinstance(split, tuple | list) else f"as split {split} says"
+        hint = "" if isinstance(split, tuple | list) else "; --split all leaves out none"
+        left_out = ", ".join(names[number] for number in novel)
+        lines.append(f"Left out for the test {len(novel)} ({why}{hint}): {left_out}")
+    without = [names[number] for number in seen if not training.images_with(number)]
+    if without:
+        lines.append(f"Without a training image: {', '.join(without)}")
+    kept = validation.num_images if validation is not None else 0
+    lines.append(f"Images: {training.num_images} to train on, {kept} for validation")
+    return "\n".join(lines)

@@ -4,9 +4,13 @@ Class ids count from 1 in the order in which classes are added; 0 is the backgro
 `load_mask` returns, a negative id marks a crowd: a region where instances are not told apart.
 """
 
+import logging
+
 import numpy as np
 
 from mrcnn.images.image import read_image
+
+logger = logging.getLogger(__name__)
 
 
 class DatasetError(ValueError):
@@ -180,8 +184,8 @@ class Dataset:
 
     def load_masks_of(self, image_id, class_id):
         """The instances of one class in an image, without crowds: bool [H, W, n]."""
-        masks, class_ids = self.load_mask(image_id)
-        return np.asarray(masks, bool)[..., np.asarray(class_ids) == class_id]
+        masks, class_ids = checked_instances(*self.load_mask(image_id))
+        return masks.astype(bool)[..., class_ids == class_id]
 
     def instances_of(self, image_id, class_id):
         """Numbers of the instances of one class in an image, without crowds: a tuple.
@@ -205,15 +209,28 @@ class Dataset:
         return tuple(int(class_id) for class_id in class_ids if class_id > 0)
 
     def images_with(self, class_id):
-        """Tuple of the images that show an instance of a class, crowds apart."""
+        """Tuple of the images that show an instance of a class, crowds apart.
+
+        An image whose classes cannot be told is left out with a word.
+        """
         self._check_prepared()
         if self._images_with is None:
             index = {}
             for image_id in self._image_ids.tolist():
-                for present in self.classes_in(image_id):
+                for present in self._classes_or_none(image_id):
                     index.setdefault(present, []).append(image_id)
             self._images_with = {key: tuple(images) for key, images in index.items()}
         return self._images_with.get(class_id, ())
+
+    def _classes_or_none(self, image_id):
+        try:
+            return self.classes_in(image_id)
+        except NotImplementedError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a user's load_mask() raises
+            link = self.source_image_link(image_id)
+            logger.warning("Nothing is known of %s: %s: %s", link, type(error).__name__, error)
+            return ()
 
     def _check_prepared(self):
         if not self._is_prepared:
@@ -229,6 +246,21 @@ class Dataset:
                 f'There is no {kind} {key!r} in this data set; the form is "source.id".'
             )
         return table[key]
+
+
+def checked_instances(masks, class_ids):
+    """Masks [H, W, N] and class ids [N] as arrays, once there are as many of both.
+
+    Raises:
+        DatasetError: what `load_mask` returned does not fit.
+    """
+    masks, class_ids = np.asarray(masks), np.asarray(class_ids)
+    if masks.ndim != 3 or class_ids.shape != masks.shape[2:]:
+        raise DatasetError(
+            "load_mask() must return masks [height, width, N] and N class ids, but returned masks "
+            f"of the shape {list(masks.shape)} and class ids of the shape {list(class_ids.shape)}"
+        )
+    return masks, class_ids
 
 
 def _source_key(info):

@@ -12,16 +12,14 @@ Sample n of epoch e depends on (seed, e, n) alone, whoever computes it.
 """
 
 import functools
-import logging
 
 import keras
 import numpy as np
 
 from mrcnn.data.augmentation import AugmentationError
+from mrcnn.data.broken_images import BrokenImages, NumClassesError, describe_failure
 from mrcnn.data.prefetch import Prefetcher
 from mrcnn.data.training_samples import SkipSample, load_sample
-
-logger = logging.getLogger(__name__)
 
 TARGETS = ("rpn_match", "rpn_deltas")  # the entries of a sample that go to y
 MAX_TRIES = 100  # of images in a row that cannot be used
@@ -100,7 +98,8 @@ class Batches(EpochBatches):
         shuffle: draw the order of images anew in each pass over them.
         workers: threads that prepare batches ahead; 0: none.
         sample_loader: function (dataset, image_id, config, rng, augmentation) -> dict of arrays
-            as of `load_sample`; raises `SkipSample` or, for broken images, a ValueError.
+            as of `load_sample`; raises `SkipSample` or, for broken images, anything else. An entry
+            "failures" holds those of other images that it could not use, see `BrokenImages.add`.
     """
 
     def __init__(
@@ -118,48 +117,54 @@ class Batches(EpochBatches):
         if not len(dataset.image_ids):
             raise ValueError("The data set has no images: there is nothing to make batches of.")
         super().__init__(self._make, steps, workers)
-        self.replaced = 0  # broken images so far
+        self._broken = BrokenImages()
         self._dataset, self._config, self._seed = dataset, config, seed
         self._augmentation, self._plain_sources = augmentation, frozenset(plain_sources)
         self._shuffle, self._load = shuffle, sample_loader
 
     def __getitem__(self, index):
-        batch, replaced = super().__getitem__(index)
-        self.replaced += replaced
+        batch, failures = super().__getitem__(index)
+        self._broken.add(failures)
         return batch
 
+    @property
+    def replaced(self):
+        """How often a broken image was replaced so far."""
+        return self._broken.count
+
     def _make(self, epoch, index):
-        """The batch ((x, y) dicts of arrays), and how many broken images were replaced."""
+        """The batch ((x, y) dicts of arrays), and the failures of images that were replaced."""
         size = self._config.BATCH_SIZE
         samples = [self._sample(epoch, index * size + n) for n in range(size)]
-        return _stack([sample for sample, _ in samples]), sum(broken for _, broken in samples)
+        failures = [failure for _, failed in samples for failure in failed]
+        return _stack([sample for sample, _ in samples]), failures
 
     def _sample(self, epoch, n):
-        """Sample n of an epoch, and how many broken images were drawn before it."""
+        """Sample n of an epoch, and the failures before it, see `BrokenImages.add`."""
         rng = np.random.default_rng([self._seed, epoch, n])
         image_id = self._image_of(epoch, n)
-        broken, failure = 0, None
+        failures, reason, cause = [], None, None
         for _ in range(MAX_TRIES):
             try:
                 sample = self._load(
                     self._dataset, image_id, self._config, rng, self._augmentation_of(image_id)
                 )
-                return sample, broken + sample.pop("replaced", 0)
+                return sample, failures + sample.pop("failures", [])
             except SkipSample:
-                failure = failure or "the images drawn show no active class"
+                reason = reason or "the images drawn show no active class"
+            except NumClassesError:
+                raise
             except AugmentationError as error:
                 name = self._dataset.source_image_link(image_id)
                 raise AugmentationError(f"{name}: {error}") from error
-            except (ValueError, OSError) as error:
-                name = self._dataset.source_image_link(image_id)
-                failure = f"{name}: {error}"
-                logger.warning("Replaced a broken image, %s", failure)
-                broken += 1
+            except Exception as error:  # noqa: BLE001 - whatever a user's load_mask() raises
+                failures.append(describe_failure(self._dataset, image_id, error))
+                reason, cause = ": ".join(failures[-1]), error
             image_id = int(rng.choice(self._dataset.image_ids))
         raise ValueError(
             f"No sample could be made of {MAX_TRIES} images in a row; the last failure: "
-            f"{failure}. Check the folder of images, the annotations and the active classes."
-        )
+            f"{reason}. Check the folder of images, the annotations and the active classes."
+        ) from cause
 
     def _augmentation_of(self, image_id):
         source = self._dataset.image_info[image_id]["source"] if self._plain_sources else None

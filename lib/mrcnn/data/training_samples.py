@@ -7,6 +7,7 @@ import numpy as np
 
 from mrcnn.data.anchor_targets import anchor_targets
 from mrcnn.data.augmentation import augment
+from mrcnn.data.broken_images import BrokenSample, check_num_classes, checked_masks
 from mrcnn.data.preprocessing import plan_input
 from mrcnn.images.image import compose_image_meta, prepare_image, to_rgb
 from mrcnn.images.masks import prepare_masks
@@ -16,10 +17,6 @@ class SkipSample(Exception):
     """This image has nothing to learn from; draw another one without a word."""
 
 
-class BrokenSample(ValueError):
-    """This image or its annotation is damaged; draw another one and report it."""
-
-
 def load_sample(dataset, image_id, config, rng, augmentation=None):
     """Load one image with all its instances and make it a training sample, a dict of arrays.
 
@@ -27,10 +24,14 @@ def load_sample(dataset, image_id, config, rng, augmentation=None):
 
     Raises:
         SkipSample: if no instance is annotated.
+        BrokenSample: if masks and class ids do not fit the image, each other or NUM_CLASSES.
+        mrcnn.data.broken_images.NumClassesError: if the data set has more or fewer classes.
     """
+    check_num_classes(dataset, config)
     masks, class_ids = dataset.load_mask(image_id)
     if not np.any(np.asarray(class_ids) > 0):
         raise SkipSample
+    masks = checked_masks(masks, class_ids, config)
     image = dataset.load_image(image_id)
     active = dataset.active_classes_of(image_id)
     return prepare_sample(image_id, image, masks, class_ids, active, config, rng, augmentation)
@@ -56,11 +57,18 @@ def prepare_sample(
 
     Raises:
         SkipSample: if the crop of the image shows no instance.
-        BrokenSample: if no instance is left in the prepared image.
+        BrokenSample: if a mask has another size than the image, or no instance is left in the
+            prepared image.
     """
     image = to_rgb(image)
     if isinstance(masks, np.ndarray):
         masks = [masks[..., index] for index in range(masks.shape[-1])]
+    other = next((np.shape(mask) for mask in masks if np.shape(mask) != image.shape[:2]), None)
+    if other is not None:
+        raise BrokenSample(
+            f"its masks have the shape {list(other)}, but the image is {image.shape[0]} x "
+            f"{image.shape[1]} pixels (height x width): they must be the same"
+        )
     if augmentation is not None:
         image, masks = _augment(image, masks, augmentation, rng)
     geometry = plan_input(image.shape, config, rng)

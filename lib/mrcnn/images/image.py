@@ -62,8 +62,9 @@ def read_image(path, upright=False):
 def _read_bytes(path):
     if not os.path.exists(path):
         raise ImageNotFoundError(f"There is no image file {path}: check the folder and the name.")
-    if os.path.isdir(path):
-        raise ImageError(f"An image file was expected, but {path} is a folder.")
+    if not os.path.isfile(path):
+        kind = "a folder" if os.path.isdir(path) else "a device or a pipe"
+        raise ImageError(f"An image file was expected, but {path} is {kind}.")
     try:
         with open(path, "rb") as file:
             data = file.read()
@@ -93,11 +94,17 @@ def _decode_carefully(path, upright):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path) as picture:
-                return to_rgb(_without_unit_range(np.asarray(_plain_mode(picture, upright))))
+                pixels = np.asarray(_plain_mode(picture, upright))
     except Image.UnidentifiedImageError as error:
         raise ImageError(f"The file {path} is not an image in a known format.") from error
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"The image file {path} is too large: {error}") from error
     except DAMAGE as error:
         raise ImageError(f"The image file {path} is damaged or cut off: {error}.") from error
+    try:
+        return to_rgb(_without_unit_range(pixels))
+    except ImageError as error:
+        raise ImageError(f"The image file {path} cannot be used: {error}") from error
 
 
 def _plain_mode(picture, upright):
@@ -125,7 +132,7 @@ def to_rgb(array):
     Args:
         array: [H, W], [H, W, 1] (grey), [H, W, 2] (grey, alpha), [H, W, 3] or [H, W, 4]
             (alpha); bool, numbers 0..255, whole ones or not, or uint16 over its whole range.
-            Alpha is dropped.
+            Alpha is dropped. 16 bits whose values are all below 4096 count as 12, as cameras have.
 
     Raises:
         ImageError: for other shapes, types and ranges.
@@ -149,7 +156,7 @@ def _to_uint8(array):
     if array.dtype == bool:
         return array.astype(np.uint8) * 255
     if array.dtype == np.uint16:
-        return (array >> 8).astype(np.uint8)
+        return _upper_bits(array)
     if array.dtype.kind not in "iuf":
         raise ImageError(f"An image must consist of numbers, but its type is {array.dtype}.")
     low, high = array.min(), array.max()
@@ -162,7 +169,13 @@ def _to_uint8(array):
     if array.dtype.kind == "f":
         refuse_unit_range(array)
         return np.around(array).astype(np.uint8)
-    return (array >> 8 if high > 255 else array).astype(np.uint8)
+    return _upper_bits(array) if high > 255 else array.astype(np.uint8)
+
+
+def _upper_bits(array):
+    """The upper 8 bits of 16 or, where none of the upper four is used, of 12 as cameras have."""
+    bits = 12 if array.max() < 1 << 12 else 16
+    return (array >> bits - 8).astype(np.uint8)
 
 
 def refuse_unit_range(array):

@@ -10,6 +10,7 @@ import numpy as np
 from mrcnn.data.anchor_targets import anchor_grid, anchor_targets
 from mrcnn.data.augmentation import HorizontalFlip
 from mrcnn.data.augmentation import augment as apply_augmentation
+from mrcnn.data.broken_images import NumClassesError, describe_failure
 from mrcnn.data.preprocessing import plan_input
 from mrcnn.data.training_samples import SkipSample, load_sample
 from mrcnn.images.image import compose_image_meta, prepare_image, to_rgb
@@ -143,7 +144,7 @@ def _augmented(image, masks, steps, rng):
 
 def _samples(dataset, config, shuffle, steps, plain_sources):
     """Training samples, dicts of arrays, in passes over the images without end."""
-    rng = global_generator()
+    rng, reported = global_generator(), set()
     while True:
         image_ids = np.array(dataset.image_ids)
         made, failure = 0, "no image shows an instance"
@@ -153,9 +154,13 @@ def _samples(dataset, config, shuffle, steps, plain_sources):
                 sample = load_sample(dataset, image_id, config, rng, None if plain else steps)
             except SkipSample:
                 continue
-            except (ValueError, OSError) as error:
-                failure = f"{dataset.source_image_link(image_id)}: {error}"
-                logger.warning("Passed over a broken image, %s", failure)
+            except NumClassesError:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever a user's load_mask() raises
+                failure = ": ".join(describe_failure(dataset, image_id, error))
+                if failure not in reported:
+                    logger.warning("Passed over a broken image, %s", failure)
+                reported.add(failure)
                 continue
             made += 1
             yield sample

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from mrcnn.data.augmentation import AugmentationError, HorizontalFlip
+from mrcnn.data.broken_images import BrokenSample
+from mrcnn.data.dataset import DatasetError
 from mrcnn.data.training_batches import Batches, FollowEpochs
-from mrcnn.data.training_samples import BrokenSample
 from mrcnn.ops.anchors import pyramid_anchors
 from rectangles import Rectangles, Small
 
@@ -124,15 +125,102 @@ def test_without_shuffling_images_come_in_order():
     assert image_numbers(batches, 1) == [0, 1, 2, 3, 0, 1]
 
 
-def test_broken_images_are_reported_counted_and_replaced(caplog):
+def test_broken_images_are_reported_once_counted_and_replaced(caplog):
     batches = Batches(Rectangles(6, broken=(2,)), Small(), 3, sample_loader=plain_loader)
     with caplog.at_level(logging.WARNING):
-        numbers = image_numbers(batches, 1)
-    assert len(numbers) == 6
-    assert 2 not in numbers
-    assert batches.replaced >= 1
-    assert "toy/2.png" in caplog.text
-    assert "it has a hole" in caplog.text
+        numbers = image_numbers(batches, 4)
+    assert len(numbers) == 24 and 2 not in numbers
+    assert batches.replaced >= 4
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert "toy/2.png" in message and "it has a hole" in message
+
+
+class Faulty(Rectangles):
+    """Image 3 raises the error in `load_mask`, or in `load_image`."""
+
+    def __init__(self, error, method):
+        super().__init__(8)
+        self.error, self.method = error, method
+
+    def load_image(self, image_id):
+        if image_id == 3 and self.method == "load_image":
+            raise self.error
+        return super().load_image(image_id)
+
+    def load_mask(self, image_id):
+        if image_id == 3 and self.method == "load_mask":
+            raise self.error
+        return super().load_mask(image_id)
+
+
+@pytest.mark.parametrize("method", ["load_image", "load_mask"])
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (KeyError("x"), "KeyError: 'x'"),
+        (ZeroDivisionError(), "ZeroDivisionError"),
+        (AssertionError("a"), "AssertionError: a"),
+        (MemoryError(), "MemoryError"),
+        (StopIteration(), "StopIteration"),
+        (ValueError("too odd"), "png: too odd"),
+    ],
+)
+def test_whatever_a_user_raises_names_the_image_and_training_goes_on(error, words, method, caplog):
+    batches = Batches(Faulty(error, method), Small(), 4, workers=0)
+    drawn = [int(n) for x, _ in epochs(batches, 2) for n in x["image_metas"][:, 0]]
+    assert len(drawn) == 16 and 3 not in drawn
+    assert len(caplog.records) == 1 and words in caplog.text and "toy/3.png" in caplog.text
+
+
+class Answering(Rectangles):
+    """Every load_mask answers what it is told to."""
+
+    def __init__(self, answer):
+        super().__init__(4)
+        self.answer = answer
+
+    def load_mask(self, image_id):
+        masks, class_ids = Rectangles.load_mask(self, 3)
+        return self.answer(masks, class_ids)
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (lambda masks, ids: (masks[..., 0], ids[:1]), r"masks of the shape \[80, 90\]"),
+        (lambda masks, ids: (masks[:40], ids), r"shape \[40, 90\], but the image is 80 x 90"),
+        (lambda masks, ids: (masks[..., :2], ids), r"class ids of the shape \[3\]"),
+        (lambda masks, ids: (masks, ids[:2]), r"class ids of the shape \[2\]"),
+        (lambda masks, ids: (np.moveaxis(masks, -1, 0), ids), r"masks of the shape \[3, 80, 90\]"),
+        (lambda masks, ids: (list(np.moveaxis(masks, -1, 0)), ids), "masks of the shape"),
+        (lambda masks, ids: (masks, ids + 2), "class id [34], but NUM_CLASSES is 3"),
+        (lambda masks, ids: (masks, [1, -7, 2]), "class id -7, but"),
+        (lambda masks, ids: (masks, [[1], [2], [1]]), r"class ids of the shape \[3, 1\]"),
+        (lambda masks, ids: None, "TypeError"),
+    ],
+)
+def test_answers_of_load_mask_that_do_not_fit(answer, words):
+    batches = Batches(Answering(answer), Small(), 1, workers=0)
+    with pytest.raises(ValueError, match=f"100 images in a row.*toy/[0-3].png: .*{words}"):
+        batches[0]
+
+
+@pytest.mark.parametrize("kind", [np.uint8, float, lambda masks: masks.astype(np.uint8) * 255])
+def test_masks_and_ids_of_other_types(kind):
+    def answer(masks, ids):
+        return (masks.astype(kind) if isinstance(kind, type) else kind(masks)), ids.tolist()
+
+    plain = Batches(Answering(lambda *given: given), Small(), 1, workers=0)
+    assert equal(Batches(Answering(answer), Small(), 1, workers=0)[0], plain[0])
+
+
+def test_num_classes_must_be_that_of_the_data():
+    for number in (2, 4):
+        config = Small()
+        config.NUM_CLASSES = number
+        words = rf"has 3 classes with the background \(BG, odd, even\), but NUM_CLASSES is {number}"
+        with pytest.raises(DatasetError, match=words):
+            Batches(Rectangles(4), config, 1, workers=0)[0]
 
 
 @pytest.mark.parametrize("error", [ValueError("no such angle"), OSError(5, "no palette")])

@@ -84,6 +84,9 @@ def test_labels(tmp_path):
         ({"a": "x", "b": "y"}, None, r"has 2 attributes \(a, b\), so which one"),
         ({"kind": "red"}, "class", "needs one label in its attribute 'class', but has None"),
         ({"kind": "  "}, None, "needs one label in its attribute 'kind'"),
+        ({"kind": None}, None, "needs one label in its attribute 'kind', but has None"),
+        ({"kind": True}, None, "needs one label in its attribute 'kind', but has True"),
+        ({"kind": ["red"]}, "kind", "needs one label in its attribute 'kind'"),
         ({"kind": {"red": True, "blue": True}}, "kind", "but has {'red': True, 'blue': True}"),
         ({"kind": {}}, "kind", "Its attributes are: kind"),
     ]:
@@ -115,6 +118,78 @@ def test_other_files_are_refused(tmp_path, content, words):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"There is no file .*nothing.json"):
         read_via(tmp_path / "nothing.json")
+
+
+HEAD = "filename,file_size,file_attributes,region_count,region_id,"
+HEAD += "region_shape_attributes,region_attributes\n"
+
+
+@pytest.mark.parametrize("head", [HEAD, "#" + HEAD])
+def test_csv_says_the_same(tmp_path, head):
+    def quoted(value):
+        return '"' + json.dumps(value).replace('"', '""') + '"'
+
+    path = tmp_path / "via.csv"
+    rows = [
+        f"a.png,123,{quoted({'by': 'me'})},2,{n},{quoted(TRIANGLE)},{quoted({'kind': kind})}\n"
+        for n, kind in enumerate(("red", "blau ü"))
+    ]
+    path.write_text("\ufeff" + head + "".join(rows) + "b.png,5,{},0,0,{},{}\n", "utf-8")
+    first, second = read_via(path)
+    assert (first.filename, first.attributes) == ("a.png", {"by": "me"})
+    assert [each.label() for each in first.regions] == ["red", "blau ü"]
+    assert first.regions[1].polygon.tolist() == [[2, 1], [2, 7], [8, 1]]
+    assert (second.filename, second.regions) == ("b.png", ())
+    for wrong in ("a.png,1,{},1,0,nothing,{}\n", "a.png\n", 'a.png,1,{},1,0,"[1",{}\n'):
+        path.write_text(head + wrong)
+        with pytest.raises(ViaError, match=r"Line 2 of .*via.csv is not as VIA writes it in CSV"):
+            read_via(path)
+    path.write_text("a;b;c\n1;2;3\n")
+    with pytest.raises(ViaError, match="Line 2"):
+        read_via(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"shape_attributes": {"name": []}}, "has the shape []"),
+        ({"shape_attributes": {"name": {"a": 1}}}, "has the shape"),
+        ({"shape_attributes": "polygon"}, "has the shape None"),
+        ({"region_attributes": 5}, "has the region_attributes 5, but an object is expected"),
+        ({"region_attributes": "cup"}, "has the region_attributes 'cup'"),
+        ({"region_attributes": ["cup"]}, "has the region_attributes"),
+    ],
+)
+def test_values_of_wrong_types(tmp_path, change, words):
+    content = {"a": entry("a.png", [region(TRIANGLE) | change])}
+    with pytest.raises(ViaError) as caught:
+        read_via(written(tmp_path, content))
+    assert f"Region 0 of a.png in {tmp_path}/via.json {words}" in str(caught.value)
+
+
+def test_attributes_of_files_of_wrong_types(tmp_path):
+    for value, usable in (("", True), (None, True), ([], True), (5, False), ("me", False)):
+        content = {"a": entry("a.png", []) | {"file_attributes": value}}
+        if usable:
+            assert read_via(written(tmp_path, content))[0].attributes == {}
+        else:
+            with pytest.raises(ViaError, match=r"a.png in .* has the file_attributes"):
+                read_via(written(tmp_path, content))
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), 1e12, 10**400, -1e9, "1e30"])
+@pytest.mark.parametrize("name", ["cx", "cy", "rx", "ry", "theta"])
+def test_numbers_that_no_picture_has(tmp_path, name, value):
+    """Told before a polygon of millions of points is made of them."""
+    outline = {"name": "ellipse", "cx": 5, "cy": 5, "rx": 3, "ry": 2, name: value}
+    with pytest.raises(ViaError, match=r"Region 0 of a.png in .* is no ellipse"):
+        drawn(tmp_path, outline)
+
+
+def test_edges_that_take_too_long_to_draw(tmp_path):
+    zigzag = {"all_points_x": [0, 90_000] * 50_000, "all_points_y": list(range(100_000))[::-1]}
+    with pytest.raises(ViaError, match="edges of no more than 1000000 pixels"):
+        drawn(tmp_path, {"name": "polygon", **zigzag})
 
 
 @pytest.mark.parametrize(
@@ -202,3 +277,30 @@ def test_polygons_agree_with_cocos(tmp_path):
     coco = rle_tools.decode(rle_tools.merge(rle_tools.frPyObjects([points], 64, 60)))
     differing = np.count_nonzero(mask != coco)
     assert differing < 0.02 * mask.sum()
+
+
+def inside(polygon, row, column):
+    """Whether a pixel's middle lies in (even-odd rule) or on a polygon, in whole numbers."""
+    odd = False
+    for (y1, x1), (y2, x2) in zip(polygon, [*polygon[1:], polygon[0]], strict=True):
+        side = (x2 - x1) * (row - y1) - (y2 - y1) * (column - x1)
+        within = min(y1, y2) <= row <= max(y1, y2) and min(x1, x2) <= column <= max(x1, x2)
+        if side == 0 and within:
+            return True
+        if (y1 > row) != (y2 > row):
+            odd ^= (side > 0) == (y2 > y1)
+    return odd
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_polygons_that_cross_themselves_pixel_by_pixel(tmp_path, seed):
+    rng = np.random.default_rng(seed)
+    polygon = rng.integers(-4, 24, (rng.integers(3, 9), 2))
+    outline = {
+        "name": "polygon",
+        "all_points_x": polygon[:, 1].tolist(),
+        "all_points_y": polygon[:, 0].tolist(),
+    }
+    mask = drawn(tmp_path, outline, (17, 21))
+    for row, column in np.ndindex(mask.shape):
+        assert mask[row, column] == inside(polygon.tolist(), row, column), (row, column)

@@ -1,4 +1,5 @@
 import io
+import os
 
 import cv2
 import numpy as np
@@ -68,6 +69,32 @@ def test_sixteen_bits(tmp_path, picture):
     cv2.imwrite(str(tmp_path / "rgb.png"), deep[..., ::-1])
     np.testing.assert_array_equal(read_image(tmp_path / "grey.png")[..., 1], picture[..., 0])
     np.testing.assert_array_equal(read_image(tmp_path / "rgb.png"), picture)
+
+
+@pytest.mark.parametrize("name", ["grey.png", "grey.tif"])
+def test_twelve_bits(tmp_path, name):
+    """What a camera of 12 bits calls white is white, though a file of 16 bits could hold more."""
+    grey = np.array([[0, 15, 16, 2048, 4095]], np.uint16)
+    saved(tmp_path / name, grey)
+    assert read_image(tmp_path / name)[0, :, 0].tolist() == [0, 0, 1, 128, 255]
+    saved(tmp_path / name, np.append(grey, [[4096]], axis=1).astype(np.uint16))
+    assert read_image(tmp_path / name)[0, :, 0].tolist() == [0, 0, 0, 8, 15, 16]
+
+
+def test_values_that_cannot_be_shown_are_no_damage(tmp_path):
+    for values in (np.full((8, 9), 300.5, np.float32), np.full((8, 9), 70000, np.int32)):
+        Image.fromarray(values).save(tmp_path / "a.tif")
+        with pytest.raises(ImageError, match=r"a.tif cannot be used: .* must have values from 0"):
+            read_image(tmp_path / "a.tif")
+
+
+def test_devices_and_pipes_are_not_read(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    for path in (tmp_path / "a.png", "/dev/zero"):
+        with pytest.raises(ImageError, match="is a device or a pipe"):
+            read_image(path)
+    with pytest.raises(ImageError, match="is a folder"):
+        read_image(tmp_path)
 
 
 def test_first_frame_of_an_animation(tmp_path):

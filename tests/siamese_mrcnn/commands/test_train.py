@@ -13,7 +13,7 @@ from mrcnn.weights.hdf5 import WeightsError, named_variables
 from own_folders import plan, write_via
 from siamese_mrcnn import cli
 from siamese_mrcnn.commands import train
-from siamese_mrcnn.own_data.load import open_data
+from siamese_mrcnn.own_data.load import describe_parts, open_data
 from siamese_mrcnn.training import one_shot_ap, schedules
 from siamese_mrcnn.training.starting_weights import start_from
 from tiny import tiny_siamese_model
@@ -170,6 +170,29 @@ def test_a_split_of_ones_own_in_data_of_ones_own(tmp_path, caplog):
     assert "without validation: the 1 images kept for it show none" in caplog.text
     with pytest.raises(ValueError, match=r"no class 'rosa'\. Did you mean 'rose'"):
         open_data(path, ("rosa",))
+
+
+def test_what_is_trained_on_is_said(tmp_path, shapes_folder):
+    training, validation = open_data(shapes_folder, "1")
+    text = describe_parts(training, validation, "1")
+    names = training.class_names
+    seen = [name for number, name in enumerate(names) if number and number % 4 != 1]
+    assert text.splitlines() == [
+        f"Trained on {len(seen)} classes: {', '.join(seen)}",
+        f"Left out for the test {len(names) - 1 - len(seen)} (as split 1 says; --split all leaves "
+        f"out none): {', '.join(names[1::4])}",
+        "Images: 27 to train on, 3 for validation",
+    ]
+    path = write_via(tmp_path, plan(11))
+    text = describe_parts(*open_data(path, ("sea lily",)), ("sea lily",))
+    assert text.splitlines() == [
+        "Trained on 2 classes: rose, tulip",
+        "Left out for the test 1 (as --novel says): sea lily",
+        "Images: 10 to train on, 0 for validation",
+    ]
+    text = describe_parts(*open_data(path, "all"), "all")
+    assert text.splitlines()[0] == "Trained on 3 classes: rose, sea lily, tulip"
+    assert "Left out" not in text
 
 
 def test_nothing_is_watched_without_validation_images(tmp_path, monkeypatch, capsys):

@@ -1,7 +1,11 @@
 """Reading COCO folders: order, classes, masks of every kind; damage is in test_annotations.py."""
 
 import json
+import os
+import subprocess
+import sys
 
+import cv2
 import numpy as np
 import pytest
 
@@ -15,8 +19,10 @@ from coco_folder import (
     square,
     write,
 )
-from siamese_mrcnn.data.coco import CocoDataset, paper_order
+from mrcnn.images.image import ImageError
+from siamese_mrcnn.data.coco import CocoDataset
 from siamese_mrcnn.data.coco_annotations import AnnotationError, decode_mask, read_annotations
+from siamese_mrcnn.data.splits import seen_and_novel
 
 
 @pytest.fixture
@@ -112,14 +118,14 @@ def test_the_order_of_images_is_that_of_a_set_filled_by_category(small):
     for entry in annotations:
         by_category[entry["category_id"]].append(entry["image_id"])
     expected = list(set([*set(by_category[3]), *set(by_category[7])]))
-    order = paper_order(read_annotations(path))
+    order = read_annotations(path).image_order
     assert order == expected and order != sorted(order)
 
 
 def test_validation_is_the_end_of_the_training_file(shapes_folder):
     training = CocoDataset.from_folder(shapes_folder, "train")
     validation = CocoDataset.from_folder(shapes_folder, "validation")
-    order = paper_order(training.coco)
+    order = training.coco.image_order
     assert [info["id"] for info in training.image_info] == order[:27]
     assert [info["id"] for info in validation.image_info] == order[27:]
     assert len(CocoDataset.from_folder(shapes_folder, "test").image_info) == 8
@@ -170,9 +176,126 @@ def test_missing_files_and_folders_are_named(small, tmp_path):
         CocoDataset.from_json(small / "annotations/instances_val2017.json", tmp_path / "empty")
 
 
-def test_an_unknown_portion_is_refused(small):
-    with pytest.raises(ValueError, match=r"no portion 'val'.*'validation'"):
-        CocoDataset.from_folder(small, "val")
+@pytest.mark.parametrize("portion", ["val", "Train", "tests", "", None])
+def test_an_unknown_portion_is_refused(small, portion):
+    path = small / "annotations/instances_val2017.json"
+    for call in (
+        lambda: CocoDataset.from_folder(small, portion),
+        lambda: CocoDataset.from_json(path, small / "val2017", portion),
+    ):
+        with pytest.raises(ValueError, match=rf"no portion {portion!r}.*'validation'"):
+            call()
+
+
+def changed(small, change):
+    """The path of a copy of the small file with other content."""
+    content = json.loads((small / "annotations/instances_val2017.json").read_text())
+    change(content)
+    path = small / "changed.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+@pytest.mark.parametrize(
+    "form", ["images/{}", "/data/photos/{}", "C:\\photos\\{}", "..\\..\\{}", "file:///x/{}"]
+)
+def test_file_names_of_other_computers(small, form):
+    def rename(content):
+        for image in content["images"]:
+            image["file_name"] = form.format(image["file_name"])
+
+    dataset = CocoDataset.from_json(changed(small, rename), small / "val2017")
+    for image_id in dataset.image_ids:
+        assert (dataset.load_image(image_id) == dataset.image_info[image_id]["id"]).all()
+
+
+@pytest.mark.parametrize("name", ["/dev/zero", "../secret.png", "{}/secret.png", "pipe.png"])
+def test_nothing_outside_of_the_folder_is_read(small, name):
+    (small / "secret.png").write_bytes((small / "val2017/5.png").read_bytes())
+    os.mkfifo(small / "val2017/pipe.png")
+    path = changed(small, lambda content: content["images"][0].update(file_name=name.format(small)))
+    dataset = CocoDataset.from_json(path, small / "val2017")
+    with pytest.raises(ImageError, match=r"no image file|a device or a pipe"):
+        dataset.load_image(find(dataset, 11))
+
+
+def test_missing_images_are_left_out_when_said_so(small, caplog):
+    path = changed(small, lambda content: content["images"][0].update(file_name="gone.png"))
+    annotations = read_annotations(path)
+    dataset = CocoDataset.from_annotations(annotations, small / "val2017", skip_missing=True)
+    assert [info["id"] for info in dataset.image_info] == [5]
+    assert "left out 1 of 2 images, whose files are not there" in caplog.text
+
+
+def test_a_picture_of_another_size_is_refused(small):
+    dataset = CocoDataset.from_folder(small, "test")
+    cv2.imwrite(str(small / "val2017/11.png"), np.zeros((WIDTH, HEIGHT, 3), np.uint8))
+    with pytest.raises(ImageError, match=r"11.png is 12 x 16 pixels, but .* says 16 x 12"):
+        dataset.load_image(find(dataset, 11))
+
+
+def test_names_keep_their_commas(small):
+    path = changed(small, lambda content: content["categories"][0].update(name=" bottle, glass "))
+    dataset = CocoDataset.from_json(path, small / "val2017")
+    assert dataset.class_names == ["BG", "cat", "bottle, glass"]
+    assert seen_and_novel(dataset, ("bottle, glass",)) == ((1,), (2,))
+
+
+def test_only_crowds_are_named_for_what_they_are(small):
+    def make_crowds(content):
+        for each in content["annotations"]:
+            each["iscrowd"] = 1
+
+    with pytest.raises(AnnotationError, match=r"5 annotations are crowds, iscrowd 1"):
+        CocoDataset.from_json(changed(small, make_crowds), small / "val2017")
+
+
+def many(content, count=40, form="{}"):
+    """A square in each of many images; the last ten are the first ten again."""
+    content["images"] = [
+        {
+            "id": form.format(n),
+            "file_name": f"{n % (count - 10)}.png",
+            "height": HEIGHT,
+            "width": WIDTH,
+        }
+        for n in range(count)
+    ]
+    content["annotations"] = [
+        annotation(n, form.format(n), 3, [square(2, 3, 4)[0]]) for n in range(count)
+    ]
+
+
+def test_a_picture_listed_twice_is_in_one_portion_only(small):
+    cv2.imwrite(str(small / "val2017/0.png"), np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+    annotations = read_annotations(changed(small, lambda content: many(content, 41)))
+    parts = [
+        CocoDataset.from_annotations(annotations, small / "val2017", portion)
+        for portion in ("train", "validation")
+    ]
+    shown = [{info["path"] for info in part.image_info} for part in parts]
+    assert not shown[0] & shown[1] and [len(each) for each in shown] == [28, 3]
+    assert sum(part.num_images for part in parts) == 41
+
+
+def test_portions_do_not_depend_on_the_seed_of_hashes(small):
+    path = changed(small, lambda content: many(content, form="photo {}"))
+    cv2.imwrite(str(small / "val2017/0.png"), np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+    program = (
+        "import sys; from siamese_mrcnn.data.coco_annotations import read_annotations;"
+        "print(read_annotations(sys.argv[1]).image_order)"
+    )
+    orders = {
+        subprocess.run(
+            [sys.executable, "-c", program, str(path)],
+            env=os.environ | {"PYTHONHASHSEED": str(seed)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in (1, 2)
+    }
+    assert orders == {f"{list(range(1, 41))}\n"}
 
 
 def test_an_instance_of_another_image_is_refused(small):

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 
 from coco_folder import HEIGHT, WIDTH, compressed_run_lengths, plain_run_lengths
-from siamese_mrcnn.data.rle import checked_run_lengths, expand_counts, run_lengths_of
+from siamese_mrcnn.data.rle import (
+    checked_run_lengths,
+    damaged_texts,
+    expand_counts,
+    run_lengths_of,
+)
 
 
 def test_compressed_run_lengths_expand_to_the_plain_ones():
@@ -31,3 +36,31 @@ def test_a_compressed_mask_that_is_cut_off_is_refused():
         short = {"size": outline["size"], "counts": outline["counts"][:length]}
         with pytest.raises(ValueError, match="its run lengths"):
             checked_run_lengths(short, HEIGHT, WIDTH)
+
+
+def test_many_texts_are_checked_as_each_alone():
+    rng = np.random.default_rng(5)
+    texts = []
+    for _ in range(400):
+        mask = rng.random((HEIGHT, WIDTH)) < rng.uniform(0, 1)
+        text = compressed_run_lengths(mask)["counts"]
+        if rng.random() < 0.5:  # damaged in one place
+            place = rng.integers(0, len(text))
+            text = (
+                text[:place] + chr(rng.integers(40, 120)) * rng.integers(0, 3) + text[place + 1 :]
+            )
+        texts.append(text)
+    texts += ["", "o" * 9 + "0", "é", "0", "P" * 3]
+    pixels = [HEIGHT * WIDTH] * len(texts)
+    found = damaged_texts(texts, pixels)
+    for index, text in enumerate(texts):
+        outline = {"size": [HEIGHT, WIDTH], "counts": text}
+        if index in found:
+            with pytest.raises(ValueError, match=found[index]):
+                checked_run_lengths(outline, HEIGHT, WIDTH)
+        else:
+            assert checked_run_lengths(outline, HEIGHT, WIDTH)["counts"] == text
+            assert damaged_texts([text], pixels[:1]) == {}
+    assert 100 < len(found) < 300
+    assert len(set(found.values())) == 4
+    assert damaged_texts([], []) == {}

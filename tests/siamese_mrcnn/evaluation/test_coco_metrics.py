@@ -1,12 +1,17 @@
 """Detections as COCO results, and metrics worked by hand."""
 
+import contextlib
+import io
 import json
 
 import numpy as np
 import pytest
 from pycocotools import mask as run_length
+from pycocotools.coco import COCO
 
 from mrcnn.data.dataset import Dataset
+from siamese_mrcnn.data.coco import CocoDataset
+from siamese_mrcnn.data.outlines import AnnotationError
 from siamese_mrcnn.evaluation.coco_metrics import (
     METRICS,
     coco_metrics,
@@ -141,3 +146,16 @@ def test_ids_must_be_different_whole_numbers():
         source_ids([{"id": 1}, {"id": "cat.jpg"}], "image")
     with pytest.raises(ValueError, match="another id for each class, but two"):
         source_ids([{"id": 1}, {"id": 1}], "class")
+
+
+def test_annotations_that_somebody_else_read_are_checked(shapes_folder):
+    """A number that is none would end the process in pycocotools."""
+    dataset = CocoDataset.from_folder(shapes_folder, "test")
+    path = shapes_folder / "annotations/instances_val2017.json"
+    with contextlib.redirect_stdout(io.StringIO()):
+        dataset.coco = COCO(str(path))
+    truth = ground_truth(dataset, [0])
+    assert truth.anns.keys() == dataset.coco.anns.keys()
+    dataset.coco.dataset["annotations"][0]["segmentation"] = [[1, 1, 9, 1, 9, float("nan")]]
+    with pytest.raises(AnnotationError, match="data set's coco: the outlines of 1 of"):
+        ground_truth(dataset, [0])

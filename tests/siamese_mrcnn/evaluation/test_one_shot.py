@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
@@ -245,6 +246,34 @@ def test_failed_queries_are_counted(folder, tmp_path):
     )
     assert report["bbox"]["AP"]["mean"] < 1
     assert "x the image could not be read" in (tmp_path / "report.md").read_text()
+
+
+def test_images_of_another_size_are_counted_failures(folder, tmp_path):
+    """Not another AP: they are not asked, and what they show is missed."""
+    dataset = CocoDataset.from_folder(folder, "test")
+    other = dataset.image_ids[0]
+    path = tmp_path / "half.png"
+    Image.fromarray(dataset.load_image(other)[::2, ::2]).save(path)
+    detector = TruthDetector(dataset)
+    dataset.image_info[other]["path"] = str(path)
+    report = run(detector, None, runs=1)
+    reason = "the image has another size than its annotations"
+    assert report["failures"][reason] == len(dataset.classes_in(other))
+    assert report["bbox"]["AP"]["mean"] < 1
+
+
+@pytest.mark.parametrize("first", [0, 1, 2**40])
+def test_annotation_ids_do_not_matter(folder, classes, tmp_path, first):
+    """pycocotools takes a match with annotation 0 for none."""
+    path = folder / "annotations/instances_val2017.json"
+    content = json.loads(path.read_text())
+    for number, each in enumerate(content["annotations"]):
+        each["id"] = first + number
+    changed = tmp_path / "changed.json"
+    changed.write_text(json.dumps(content))
+    dataset = CocoDataset.from_json(changed, folder / "val2017")
+    report = run(TruthDetector(dataset), classes, runs=1)
+    assert report["bbox"]["AP"]["mean"] == report["segm"]["AP"]["mean"] == pytest.approx(1)
 
 
 def test_random_boxes_are_chance(detector, classes):

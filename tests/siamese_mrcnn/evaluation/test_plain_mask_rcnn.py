@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mrcnn.data.postprocessing import Detections
 from mrcnn.images.masks import boxes_of_masks
@@ -76,6 +77,24 @@ def test_all_detections_count_whatever_their_score(dataset, tmp_path):
     evaluate_plain(model, dataset, limit=1, output=tmp_path, progress=False)
     assert model.thresholds == {0.0}
     assert model.config.DETECTION_MIN_CONFIDENCE == 0.7  # as it was
+
+
+def test_images_that_cannot_be_searched_are_counted(dataset, tmp_path):
+    model = TruthModel(dataset, tmp_path)
+    dataset.image_info[3]["path"] = str(tmp_path / "lost.jpg")
+    half = tmp_path / "half.png"
+    Image.fromarray(dataset.load_image(5)[::2]).save(half)
+    dataset.image_info[5]["path"] = str(half)
+    report = evaluate_plain(model, dataset, output=tmp_path, progress=False)
+    assert report["failures"] == {
+        "the image could not be read": 1,
+        "the image has another size than its annotations": 1,
+    }
+    assert sorted(model.asked) == [0, 1, 2, 4, 6, 7] and report["bbox"]["AP"]["mean"] < 1
+    for info in dataset.image_info:
+        info["path"] = str(tmp_path / "lost.jpg")
+    with pytest.raises(BaselineError, match=r"Not a single image could be read.*lost\.jpg"):
+        evaluate_plain(model, dataset, output=tmp_path / "none", progress=False)
 
 
 def test_it_goes_on_where_it_was_interrupted(dataset, tmp_path):

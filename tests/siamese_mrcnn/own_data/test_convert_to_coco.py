@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from command_line import call, misunderstood, refused
 from folders import tree
-from own_folders import CATEGORIES, plan, write_coco, write_masks, write_via
+from own_folders import CATEGORIES, plan, write_coco, write_labelme, write_masks, write_via
 from siamese_mrcnn import cli
 from siamese_mrcnn.data.coco import CocoDataset
 from siamese_mrcnn.data.coco_writer import DrawnFolderError
@@ -155,7 +156,7 @@ def test_crowds_come_along_but_do_not_count(tmp_path):
 
 def test_images_keep_their_names_and_stay_inside(tmp_path):
     scenes = plan(4)
-    names = ["a/0.png", "b/0.png", "2.png", "../2.png"]
+    names = ["a/0.png", "b/0.png", "2.png", "./2.png"]
     path = write_coco(tmp_path / "coco", dict(zip(names, scenes.values(), strict=True)))
     data = read_own_data(path, tmp_path / "coco/photos")
     import_data(data, tmp_path / "out", test_part=1, link=True)
@@ -168,6 +169,127 @@ def test_images_keep_their_names_and_stay_inside(tmp_path):
     }
     assert all(path.is_symlink() and path.is_file() for path in found)
     assert len(CocoDataset.from_folder(tmp_path / "out", "test").image_info) == 4
+
+
+@pytest.mark.parametrize("part", [0.2, 0.5, 0.8])
+def test_a_picture_listed_twice_lies_on_one_side(tmp_path, part):
+    """Under two ids, or copied under two names."""
+    path = write_coco(tmp_path / "coco", plan(9))
+    photos, content = path.parent / "photos", json.loads(path.read_text())
+    for number in range(9):
+        copied = photos / f"copy {number}.png"
+        copied.write_bytes((photos / f"{number}.png").read_bytes())
+        name = copied.name if number % 2 else f"{number}.png"
+        content["images"].append(
+            content["images"][number] | {"id": 100 + number, "file_name": name}
+        )
+        first = content["annotations"][number] | {"id": 100 + number, "image_id": 100 + number}
+        content["annotations"].append(first)
+    path.write_text(json.dumps(content))
+    import_data(read_own_data(path, photos), tmp_path / "out", test_part=part)
+    sides = [
+        {file.read_bytes() for file in (tmp_path / "out" / portion).iterdir()}
+        for portion in ("train2017", "val2017")
+    ]
+    assert all(sides) and not sides[0] & sides[1]
+    files = [
+        file for side in ("train2017", "val2017") for file in (tmp_path / "out" / side).iterdir()
+    ]
+    assert len(files) == 18
+
+
+def image_named(dataset, name):
+    return [Path(info["path"]).name for info in dataset.image_info].index(name)
+
+
+MARKS = {  # what the EXIF values do to the stored picture when it is shown
+    2: lambda picture: picture[:, ::-1],
+    3: lambda picture: picture[::-1, ::-1],
+    4: lambda picture: picture[::-1],
+    5: lambda picture: picture.swapaxes(0, 1),
+    6: lambda picture: picture[::-1].swapaxes(0, 1),
+    7: lambda picture: picture[::-1, ::-1].swapaxes(0, 1),
+    8: lambda picture: picture[:, ::-1].swapaxes(0, 1),
+}
+
+
+def store_turned(folder, mark):
+    """Store the pictures of a folder so that the mark shows them as they were."""
+    undo = MARKS[{6: 8, 8: 6}.get(mark, mark)]
+    exif = Image.Exif()
+    exif[0x0112] = mark
+    for path in folder.glob("*.png"):
+        shown = np.asarray(Image.open(path))
+        np.testing.assert_array_equal(MARKS[mark](undo(shown)), shown)
+        Image.fromarray(np.ascontiguousarray(undo(shown))).save(path, exif=exif)
+
+
+@pytest.mark.parametrize("mark", sorted(MARKS))
+def test_pictures_that_are_shown_turned_are_turned(tmp_path, mark):
+    """VIA and labelme count the pixels that they show; of COCO's files the sizes tell."""
+    via, coco = write_via(tmp_path / "via", plan(4)), write_coco(tmp_path / "coco", plan(4))
+    labelme = write_labelme(tmp_path / "labelme", plan(4))
+    expected = load_dataset(write_via(tmp_path / "plain", plan(4)))
+    for folder in (via.parent, coco.parent / "photos", labelme):
+        store_turned(folder, mark)
+    sources = [(via, None), (labelme, None)]
+    if mark > 4:
+        sources.append((coco, coco.parent / "photos"))
+    else:
+        with pytest.raises(ValueError, match=r"4 images are marked \(EXIF\) .* cannot be known"):
+            read_own_data(coco, coco.parent / "photos")
+    for number, (path, images) in enumerate(sources):
+        out = tmp_path / f"out{number}"
+        import_data(read_own_data(path, images), out, test_part=1, link=True)
+        found = CocoDataset.from_folder(out, "test")
+        for image_id in range(4):
+            other = image_named(found, f"{image_id}.png")
+            np.testing.assert_array_equal(found.load_image(other), expected.load_image(image_id))
+            np.testing.assert_array_equal(
+                found.load_mask(other)[0], expected.load_mask(image_id)[0]
+            )
+
+
+def test_outlines_made_for_the_picture_as_it_is_stored(tmp_path):
+    path = write_coco(tmp_path / "coco", plan(2))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for file in (path.parent / "photos").glob("*.png"):
+        Image.open(file).save(file, exif=exif)
+    data = read_own_data(path, path.parent / "photos")
+    assert not data.turned
+    import_data(data, tmp_path / "out", test_part=1)
+    assert CocoDataset.from_folder(tmp_path / "out", "test").load_image(0).shape == (40, 48, 3)
+
+
+def test_the_range_of_pictures_of_many_bits(tmp_path):
+    path = write_coco(tmp_path / "coco", plan(2))
+    grey = np.zeros((40, 48), np.uint16)
+    grey[:, ::2], grey[0, 0], grey[0, 2] = 600, 100, 1023
+    file = path.parent / "photos/1.png"
+    Image.fromarray(grey).save(file)
+    data = read_own_data(path, path.parent / "photos")
+    import_data(data, tmp_path / "out", test_part=1, value_range=(100, 600))
+    found = CocoDataset.from_folder(tmp_path / "out", "test")
+    row = [0, 0, 255, 0, 255]  # of 100, 0, 1023, 0, 600
+    assert found.load_image(image_named(found, "1.png"))[0, :5, 0].tolist() == row
+    original = CocoDataset.from_json(path, path.parent / "photos")
+    np.testing.assert_array_equal(
+        found.load_image(image_named(found, "0.png")),
+        original.load_image(image_named(original, "0.png")),
+    )
+    with pytest.raises(DataImportError, match="a lower and a higher value"):
+        import_data(data, tmp_path / "none", value_range=(5, 5))
+
+
+def test_outlines_are_decoded_before_anything_is_written(tmp_path, capsys):
+    path = write_coco(tmp_path / "coco", plan(4))
+    content = json.loads(path.read_text())
+    content["annotations"][2]["segmentation"] = {"size": [40, 48], "counts": [5]}
+    path.write_text(json.dumps(content))
+    images = ("--images", path.parent / "photos")
+    text = refused(capsys, "import-data", path, *images, "--out", tmp_path / "out")
+    assert "annotation 2 (image 8, 1.png)" in text and not (tmp_path / "out").exists()
 
 
 def test_pictures_with_masks_are_called_as_their_folders(tmp_path, monkeypatch):

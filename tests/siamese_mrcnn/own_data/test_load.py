@@ -21,8 +21,9 @@ from own_folders import (
     write_pictures,
     write_via,
 )
-from siamese_mrcnn.data.coco_annotations import AnnotationError, decode_mask
-from siamese_mrcnn.own_data.load import OwnDataError, load_dataset, read_own_data
+from siamese_mrcnn.data.coco_annotations import AnnotationError, decode_mask, read_json
+from siamese_mrcnn.own_data import load
+from siamese_mrcnn.own_data.load import OwnDataError, load_dataset, open_data, read_own_data
 
 BLANK = {"kind": " "}
 
@@ -195,7 +196,7 @@ def test_pictures_that_browsers_show_turned(tmp_path):
     mark = Image.Exif()
     mark[0x0112] = 6
     Image.new("RGB", (48, 40)).save(tmp_path / "1.png", exif=mark)
-    with pytest.raises(OwnDataError, match=r"1 images are marked \(EXIF\).*1.png\. Browsers"):
+    with pytest.raises(OwnDataError, match=r"1 images are marked \(EXIF\).*1.png\. .*import-data"):
         load_dataset(path)
     mark[0x0112] = 1
     Image.new("RGB", (48, 40)).save(tmp_path / "1.png", exif=mark)
@@ -207,11 +208,79 @@ def test_what_is_no_data(tmp_path):
         with pytest.raises(FileNotFoundError, match=r"There is no data in .* COCO or VIA file"):
             load_dataset(tmp_path / name)
     (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8\xff")
-    with pytest.raises(OwnDataError, match="no JSON file of annotations"):
+    with pytest.raises(AnnotationError, match="not valid JSON"):
         load_dataset(tmp_path / "photo.jpg")
     with pytest.raises(AnnotationError, match="no list of images"):
-        load_dataset(write_json(tmp_path / "other.json", {"shapes": []}))
+        load_dataset(write_json(tmp_path / "other.json", {"forms": []}))
     path = write_via(tmp_path, plan(2))
     (tmp_path / "0.png").write_text("no picture")
     with pytest.raises(ImageError, match=r"image file .*0.png cannot be read"):
         load_dataset(path)
+
+
+def test_words_of_via_make_no_via_file(tmp_path):
+    path = changed(
+        write_coco(tmp_path, plan(3)),
+        lambda content: content.update(info={"file_attributes": {}, "shape_attributes": 1}),
+    )
+    assert load_dataset(path, tmp_path / "photos").num_images == 3
+
+
+def test_boxes_as_masks(tmp_path):
+    expected = load_dataset(write_coco(tmp_path, plan(3)), tmp_path / "photos")
+
+    def leave_boxes(content):
+        for each, item in zip(
+            content["annotations"], expected.coco.dataset["annotations"], strict=True
+        ):
+            each |= {"segmentation": [], "bbox": item["bbox"]}
+
+    path = changed(tmp_path / "flowers.json", leave_boxes)
+    with pytest.raises(AnnotationError, match="--boxes-as-masks"):
+        load_dataset(path, tmp_path / "photos")
+    found = load_dataset(path, tmp_path / "photos", boxes_as_masks=True)
+    for image_id in range(3):
+        np.testing.assert_array_equal(found.load_mask(image_id)[0], expected.load_mask(image_id)[0])
+    data = read_own_data(path, tmp_path / "photos", boxes_as_masks=True)
+    assert len(data.content["annotations"]) == 4
+    with pytest.raises(OwnDataError, match="--boxes-as-masks cannot be chosen for a VIA file"):
+        load_dataset(write_via(tmp_path / "via", plan(2)), boxes_as_masks=True)
+
+
+def test_missing_images_are_left_out_when_said_so(tmp_path):
+    for path in (write_coco(tmp_path / "coco", plan(7)), write_via(tmp_path / "via", plan(7))):
+        photos = tmp_path / f"only-{path.stem}"
+        for name in ("1.png", "4.png"):
+            write_pictures(photos, plan(7), only=name)
+        data = read_own_data(path, photos, skip_missing=True)
+        assert sorted(data.names.values()) == ["1.png", "4.png"]
+        assert len(data.content["images"]) == 2 and len(data.content["annotations"]) == 3
+        opened = load_dataset(path, photos, skip_missing=True)
+        assert opened.num_images == 2
+        with pytest.raises(FileNotFoundError, match=r"7 images of|none of the first"):
+            load_dataset(path, tmp_path, skip_missing=True)
+
+
+def test_both_parts_for_training_are_of_one_reading(tmp_path, monkeypatch):
+    path, read = write_coco(tmp_path, plan(10)), []
+    monkeypatch.setattr(load, "read_json", lambda path: read.append(path) or read_json(path))
+    training, validation = open_data(path, "all", images=tmp_path / "photos")
+    assert training.coco is validation.coco and read == [path]
+
+
+def test_masks_of_pictures_that_are_shown_turned(tmp_path):
+    folder = write_masks(tmp_path, plan(2))
+    mark = Image.Exif()
+    mark[0x0112] = 3
+    path = folder / "1/images/any.png"
+    Image.open(path).save(path, exif=mark)
+    with pytest.raises(OwnDataError, match=r"1 images are marked \(EXIF\) .* cannot be known"):
+        load_dataset(folder)
+
+
+def test_forms_that_are_only_imported_say_so(tmp_path):
+    (tmp_path / "via.csv").write_text("filename\n")
+    with pytest.raises(
+        OwnDataError, match=r"VIA's CSV: bring it into COCO's layout .* import-data"
+    ):
+        load_dataset(tmp_path / "via.csv")

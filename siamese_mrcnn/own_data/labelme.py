@@ -1,0 +1,129 @@
+"""labelme's JSON files, one beside each picture, as the lists of a COCO file.
+
+labelme counts points from the corner of the first pixel, as COCO does, in the picture as its EXIF
+mark turns it. Shapes of one label and one group number are one instance.
+"""
+
+import base64
+import binascii
+import io
+import math
+
+import numpy as np
+from PIL import Image
+
+from mrcnn.images.image import DAMAGE
+from siamese_mrcnn.data.annotation_check import MOST_PIXELS
+from siamese_mrcnn.data.outlines import AnnotationError
+from siamese_mrcnn.data.rle import run_lengths_of
+
+CORNERS_OF_CIRCLE = 64
+
+
+def is_labelme(content):
+    """Whether parsed JSON is labelme's."""
+    return isinstance(content, dict) and isinstance(content.get("shapes"), list)
+
+
+def labelme_content(files):
+    """COCO's lists of labelme's files; images without height and width where a file lacks them.
+
+    Args:
+        files: {path of a JSON file: what was parsed of it}.
+
+    Raises:
+        AnnotationError: a file is not labelme's, or a shape has no area or no label.
+    """
+    images, annotations = [], []
+    for number, (path, content) in enumerate(files.items(), start=1):
+        if not is_labelme(content) or not isinstance(content.get("imagePath"), str):
+            raise AnnotationError(
+                f"{path} is not as labelme writes it, with shapes and imagePath. Keep only "
+                "labelme's JSON files in this folder."
+            )
+        size = {"height": content.get("imageHeight"), "width": content.get("imageWidth")}
+        images.append({"id": number, "file_name": content["imagePath"], **size})
+        for instance in _instances(content, path):
+            annotations.append({"id": len(annotations) + 1, "image_id": number, **instance})
+    names = sorted({annotation["category_id"] for annotation in annotations})
+    number_of = {name: number for number, name in enumerate(names, start=1)}
+    for annotation in annotations:
+        annotation["category_id"] = number_of[annotation["category_id"]]
+    categories = [{"id": number, "name": name} for name, number in number_of.items()]
+    return {"images": images, "annotations": annotations, "categories": categories}
+
+
+def _instances(content, path):
+    """Each instance with its label and outline, in the order of their first shapes."""
+    grouped = {}
+    for position, shape in enumerate(content["shapes"]):
+        place = f"Shape {position} of {path}"
+        label = shape.get("label") if isinstance(shape, dict) else None
+        if not isinstance(label, str) or not label.strip():
+            raise AnnotationError(f"{place} has the label {label!r}, but needs a text.")
+        group = shape.get("group_id")
+        key = (label.strip(), position if group is None else f"group {group}")
+        grouped.setdefault(key, []).append(_outline(shape, content, place))
+    for (label, _), outlines in grouped.items():
+        one_kind = len({type(outline) for outline in outlines}) == 1
+        if len(outlines) > 1 and not (one_kind and isinstance(outlines[0], list)):
+            raise AnnotationError(f"{path}: a group of {label!r} holds masks; draw it as polygons.")
+        yield {"category_id": label, "segmentation": outlines if one_kind else outlines[0]}
+
+
+def _outline(shape, content, place):
+    """A polygon [x, y, ...], or run lengths of a drawn mask."""
+    kind = shape.get("shape_type") or "polygon"
+    try:
+        points = np.asarray(shape["points"], np.float64)
+        if points.ndim != 2 or points.shape[1] != 2:
+            raise ValueError("points must be pairs [x, y]")
+        if kind == "mask":
+            return _mask(shape["mask"], points, content)
+        polygon = SHAPES[kind](points)
+    except KeyError as error:
+        raise AnnotationError(
+            f"{place} has the type {kind!r:.40}, but a mask needs one that has an area: "
+            f"{', '.join(SHAPES)}, mask. Draw it anew in labelme, or delete it."
+        ) from error
+    except (ValueError, TypeError, binascii.Error, *DAMAGE) as error:
+        raise AnnotationError(f"{place} is no {kind}: {error}. Draw it anew.") from error
+    if len(polygon) < 3:
+        raise AnnotationError(f"{place} is no {kind}: it has {len(points)} points. Draw it anew.")
+    return polygon.reshape(-1).tolist()
+
+
+def _polygon(points):
+    return points
+
+
+def _rectangle(points):
+    (x1, y1), (x2, y2) = points.min(axis=0), points.max(axis=0)
+    return np.array([(x1, y1), (x2, y1), (x2, y2), (x1, y2)])
+
+
+def _circle(points):
+    """From its middle and a point on it."""
+    (middle, edge) = points
+    angles = np.arange(CORNERS_OF_CIRCLE) * (2 * math.pi / CORNERS_OF_CIRCLE)
+    radius = math.hypot(*(edge - middle))
+    return middle + radius * np.stack([np.cos(angles), np.sin(angles)], axis=-1)
+
+
+def _mask(text, points, content):
+    """Run lengths of a small mask picture, pasted with its corner at the first point."""
+    with Image.open(io.BytesIO(base64.b64decode(text))) as picture:
+        part = np.asarray(picture.convert("L")) > 0
+    height, width = content["imageHeight"], content["imageWidth"]
+    x, y = (int(side) for side in points.min(axis=0))
+    if not (0 < height * width <= MOST_PIXELS and x >= 0 and y >= 0):
+        raise ValueError(f"it lies at {x}, {y} in a picture of {width} x {height} pixels")
+    whole = np.zeros((height, width), bool)
+    place = whole[y : y + part.shape[0], x : x + part.shape[1]]
+    place[...] = part[: place.shape[0], : place.shape[1]]
+    code = run_lengths_of(whole)
+    return {"size": list(whole.shape), "counts": code["counts"].decode("ascii")}
+
+
+# The types that have an area: how to make a polygon of their points.
+SHAPES = {"polygon": _polygon, "rectangle": _rectangle, "circle": _circle}
