@@ -3,11 +3,13 @@
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     Progress,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
+    TransferSpeedColumn,
 )
 
 
@@ -30,6 +32,13 @@ def progress_bar(unit, shown=True):
         console=Console(stderr=True),
         disable=not shown,
     )
+
+
+def byte_bar(shown=True):
+    """A bar that counts bytes which arrive or are looked through: a `rich.progress.Progress`."""
+    name, bar, _, left = Progress.get_default_columns()
+    console = Console(stderr=True, quiet=not shown, soft_wrap=True)
+    return Progress(name, bar, DownloadColumn(), TransferSpeedColumn(), left, console=console)
 
 
 def track(items, title, unit, total=None, shown=True):

@@ -7,21 +7,11 @@ import time
 import urllib.error
 import urllib.request
 
-from rich.console import Console
-from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
-
 from mrcnn.files import disk_explained, require_room
 
 CHUNK = 1 << 20  # bytes received at once
 TIMEOUT = 60  # seconds without a byte
 WAITS = (1, 2, 4, 8, 16)  # seconds before tries that follow each other without new bytes
-
-
-def progress(shown=True):
-    """Bars on stderr, a context manager."""
-    name, bar, _, left = Progress.get_default_columns()
-    console = Console(stderr=True, quiet=not shown, soft_wrap=True)
-    return Progress(name, bar, DownloadColumn(), TransferSpeedColumn(), left, console=console)
 
 
 def fetch(url, path, size, checksum, bar):
@@ -32,7 +22,7 @@ def fetch(url, path, size, checksum, bar):
         path: of the file to make.
         size: bytes of the file.
         checksum: its MD5 or SHA-256 as hexadecimal digits.
-        bar: see `progress`.
+        bar: see `mrcnn.progress.byte_bar`.
 
     Raises:
         OSError: it cannot be fetched or written, or is another. The next call goes on.

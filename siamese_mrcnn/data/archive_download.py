@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mrcnn.files import disk_explained
-from mrcnn.resumable_download import arrived, fetch, is_right, progress
+from mrcnn.progress import byte_bar
+from mrcnn.resumable_download import arrived, fetch, is_right
 
 WORK = ".download"  # what is not complete yet, in the data folder
 
@@ -53,7 +54,7 @@ class Delivery:
 
     def run(self):
         """Bring the archive's files into the folder; an OSError says what prevents it."""
-        with progress() as bar, disk_explained(self.folder):
+        with byte_bar() as bar, disk_explained(self.folder):
             if not self.kept.exists():
                 fetch(self.url, self.fetched, self.archive.size, self.archive.sha256, bar)
                 if self.keep:

@@ -11,10 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
-from rich.console import Console
-from rich.progress import track
 
 from mrcnn.drawing.tables import Table
+from mrcnn.progress import track
 from siamese_mrcnn.data.coco_writer import JPEG_QUALITY, claim, write_json
 from siamese_mrcnn.fingerprints import file_fingerprint, fingerprint
 from siamese_mrcnn.own_data.image_files import has_many_bits
@@ -214,10 +213,9 @@ def _renumbered(content, categories):
 def _write(folder, portion, content, source, link, value_range):
     """Copy the images of a portion, then write its annotations."""
     place, taken, images = folder / f"{portion}2017", set(), []
-    console = Console(stderr=True)
     place.mkdir(exist_ok=True)
-    shown = f"images to {place.name}"
-    for image in track(content["images"], shown, console=console, disable=not console.is_terminal):
+    shown = f"Writing {place.name}"
+    for image in track(content["images"], shown, "images"):
         path = Path(image["file_name"])
         turned = str(path) in source.turned
         scaled = value_range if value_range is not None and has_many_bits(path) else None

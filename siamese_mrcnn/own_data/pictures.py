@@ -3,10 +3,8 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from rich.console import Console
-from rich.progress import track
-
 from mrcnn.data.via import draw_masks, read_via
+from mrcnn.progress import track
 from siamese_mrcnn.data.coco_writer import annotation_entry
 from siamese_mrcnn.own_data.image_files import called, find_files, look_at, some
 from siamese_mrcnn.own_data.mask_folders import list_mask_folder, load_masks
@@ -126,8 +124,8 @@ def _masks_of(files, shape):
 
 def read_instances(path, folder, pictures):
     """What pictures show as `OwnData`; categories are numbered by name."""
-    found, images, empty, console = [], [], [], Console(stderr=True)
-    shown = track(pictures, "reading masks", console=console, disable=not console.is_terminal)
+    found, images, empty = [], [], []
+    shown = track(pictures, "Reading masks", "pictures")
     for number, picture in enumerate(shown, start=1):
         height, width = picture.shape
         images.append(

@@ -10,7 +10,8 @@ import pytest
 from file_server import serving
 from folders import full_disk, tree
 from mrcnn import resumable_download
-from mrcnn.resumable_download import arrived, fetch, progress
+from mrcnn.progress import byte_bar
+from mrcnn.resumable_download import arrived, fetch
 
 SIZE = 5000
 CONTENT = np.random.default_rng(0).bytes(SIZE)
@@ -37,7 +38,7 @@ def path(tmp_path):
 def bring(server, path, algorithm="sha256", name="data.zip"):
     """Fetch the file; what the server was asked for."""
     server.asked.clear()
-    with progress() as bar:
+    with byte_bar() as bar:
         fetch(f"{server.url}/{name}", path, SIZE, hashlib.new(algorithm, CONTENT).hexdigest(), bar)
     assert tree(path.parent) == {path.name: CONTENT}
     return [span for _, span in server.asked]

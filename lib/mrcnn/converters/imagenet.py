@@ -22,7 +22,8 @@ from mrcnn.backend_check import keras_home
 from mrcnn.converters.formats import read_tensors
 from mrcnn.modeling.backbones import BACKBONES, architecture_of
 from mrcnn.modeling.conv_norm import EPSILON
-from mrcnn.resumable_download import fetch, progress
+from mrcnn.progress import byte_bar
+from mrcnn.resumable_download import fetch
 from mrcnn.weights.hdf5 import layer_of, named_variables, save_original_weights, weight_array
 from mrcnn.weights.layout import backbone_layers, flat
 
@@ -142,7 +143,7 @@ def fetch_keras_weights(backbone):
     name = KERAS_FILE.format(backbone)
     path = keras_home() / "models" / name
     try:
-        with progress() as bar:
+        with byte_bar() as bar:
             fetch(KERAS_ADDRESS + name, path, *KERAS_FILES[backbone], bar)
     except OSError as error:
         raise OSError(

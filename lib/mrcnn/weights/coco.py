@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from mrcnn.resumable_download import fetch, progress
+from mrcnn.progress import byte_bar
+from mrcnn.resumable_download import fetch
 
 COCO_MODEL_URL = "https://github.com/matterport/Mask_RCNN/releases/download/v2.0/mask_rcnn_coco.h5"
 COCO_MODEL_SIZE = 257_557_808  # bytes
@@ -22,5 +23,5 @@ def download_trained_weights(coco_model_path, verbose=1):
     Raises:
         OSError: it could not be fetched whole, or not be written.
     """
-    with progress(verbose) as bar:
+    with byte_bar(verbose) as bar:
         fetch(COCO_MODEL_URL, Path(coco_model_path), COCO_MODEL_SIZE, COCO_MODEL_MD5, bar)
