@@ -38,7 +38,7 @@ def convert(
         source: file of any of `mrcnn.converters.formats.FORMATS`, recognised by its content.
         target: file to write.
         source_format: the format that the source must have; any by default.
-        target_format: a key of `FORMATS`; by default as the target's name says.
+        target_format: "original", "keras" or "pytorch"; by default as the target's name says.
         backbone: say "resnet50", which the source must have; any by default.
         num_classes: of the source, background included; any by default.
 
@@ -49,6 +49,7 @@ def convert(
         FileNotFoundError, WeightsError: the source cannot be read, is not complete, not as
             expected, or has no form in the target's format (`ConversionError`, with a report).
         ValueError: the target's name does not say or does not go with a format.
+        ImportError: the target's format is PyTorch's, which is not installed.
     """
     target_format = target_format or format_for(target)
     found = format_of(source)

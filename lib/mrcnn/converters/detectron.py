@@ -1,27 +1,29 @@
 """What Detectron (Caffe2) calls the tensors of its Mask R-CNN, with a pyramid (FPN) or none (C4).
 
-The numbers stay; their order follows ours, so that the way back is exact: kernels height, width,
-in, out; the first convolution's inputs red, green, blue (Detectron's: blue, green, red); box deltas
-(dy, dx, log height, log width) for every anchor and class (Detectron's: dx, dy, log width, log
-height); the first fully connected layer as a convolution over the 7 x 7 cells of a RoI.
+The numbers stay; their order follows ours: kernels height, width, in, out; the first convolution's
+inputs red, green, blue (Detectron's: blue, green, red); box deltas (dy, dx, log height, log width)
+for every anchor and class (Detectron's: dx, dy, log width, log height); the first fully connected
+layer as a convolution over the 7 x 7 cells of a RoI.
 
 Detectron's backbone has a scale and a shift instead of batch normalisation, its heads have
 neither, and its backbone's convolutions have no bias. Our layers for these get the numbers that
-do nothing: `mrcnn.converters.affine`.
+do nothing. They divide by sqrt(moving_variance + epsilon): with `UNIT_VARIANCE` by 1, exactly in
+float32.
 
 A model finds with these weights what Detectron finds if it follows Detectron's conventions
 (`mrcnn.conventions`) and settings (`mrcnn.converters.detectron_config`), unlike Matterport's: among
 others the mean pixel, the padding before the max pooling of stage 1, one logit an anchor, the order
 and the rounding of anchors (ratios height / width .5, 1, 2, in each ratio the sizes 32, 64, ...,
 512 with C4), deltas of anchors in units of 1. Detectron's boxes (x1, y1, x2, y2) have x2 and y2
-inside, so that a width is x2 - x1 + 1; with x2 and y2 outside, as here, boxes and
-deltas follow the formulas of ours in pixels.
+inside, so that a width is x2 - x1 + 1; with x2 and y2 outside, as here, boxes and deltas follow
+the formulas of ours in pixels.
 """
 
 import re
 import string
 
-from mrcnn.converters.affine import UNIT_VARIANCE
+import numpy as np
+
 from mrcnn.converters.name_tables import (
     KERNEL,
     MATRIX,
@@ -34,6 +36,7 @@ from mrcnn.converters.name_tables import (
     is_norm,
     model_layers,
 )
+from mrcnn.modeling.conv_norm import EPSILON
 from mrcnn.modeling.resnet import BLOCKS
 from mrcnn.weights.layout import backbone_layers
 
@@ -41,6 +44,7 @@ PROGRAM = "Detectron"
 DEEPER = "res4_6_branch2a_w"  # a seventh block in stage 4
 IGNORED = "_momentum"  # ending of what the optimiser keeps
 POOL_SIZE = 7  # cells per side of the RoIs that fc6 sees
+UNIT_VARIANCE = np.float32(1) - np.float32(EPSILON)
 
 SHARED_NAMES = {
     "conv1": "conv1",
@@ -65,7 +69,7 @@ FPN_NAMES = {
 
 
 def _swapped(array):
-    """Deltas (dx, dy, log width, log height) to (dy, dx, log height, log width), or back."""
+    """Deltas (dx, dy, log width, log height) to (dy, dx, log height, log width)."""
     pairs = array.reshape(*array.shape[:-1], -1, 2)[..., ::-1]
     return pairs.reshape(array.shape)
 
@@ -75,33 +79,18 @@ def _cells(matrix):
     return KERNEL.to_ours(matrix.reshape(len(matrix), -1, POOL_SIZE, POOL_SIZE))
 
 
-def _rows(kernel):
-    return KERNEL.to_theirs(kernel).reshape(kernel.shape[-1], -1)
-
-
 def _with_deltas(layout):
     return Layout(
         layout.their_axes,
-        layout.our_axes,
         lambda array: _swapped(layout.to_ours(array)),
-        lambda array: layout.to_theirs(_swapped(array)),
-        lambda array: len(array) % 4 == 0,
+        fits=lambda array: len(array) % 4 == 0,
     )
 
 
 KERNEL_LAYOUTS = {
-    "conv1": Layout(
-        4,
-        4,
-        lambda array: KERNEL.to_ours(array)[:, :, ::-1],
-        lambda array: KERNEL.to_theirs(array[:, :, ::-1]),
-    ),
-    "mrcnn_class_conv1": Layout(
-        2, 4, _cells, _rows, lambda array: array.shape[1] % POOL_SIZE**2 == 0
-    ),
-    "mrcnn_class_conv2": Layout(
-        2, 4, lambda array: array.T[None, None], lambda array: array[0, 0].T
-    ),
+    "conv1": Layout(4, lambda array: KERNEL.to_ours(array)[:, :, ::-1]),
+    "mrcnn_class_conv1": Layout(2, _cells, fits=lambda array: array.shape[1] % POOL_SIZE**2 == 0),
+    "mrcnn_class_conv2": Layout(2, lambda array: array.T[None, None]),
     "rpn_bbox_pred": _with_deltas(KERNEL),
     "mrcnn_bbox_fc": _with_deltas(MATRIX),
 }
@@ -129,7 +118,7 @@ def detectron_table(architecture, pyramid):
             rules.append(_kernel_rule(layer, names[layer]))
             bias = BIAS_LAYOUTS.get(layer, VECTOR)
             rules.append(Rule(f"{layer}/bias", f"{names[layer]}_b", bias))
-    return NameTable(PROGRAM, rules, 1, constants)
+    return NameTable(PROGRAM, rules, constants)
 
 
 def _kernel_rule(layer, name):

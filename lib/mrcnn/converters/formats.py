@@ -1,4 +1,4 @@
-"""Weights files of four programs: recognised by content, read and written under our names.
+"""Weights files of four programs: recognised by content, read and, of three, written.
 
 Backbones as others publish them, as an archive of NumPy or a file of PyTorch, are read only.
 """
@@ -10,10 +10,10 @@ import numpy as np
 
 from mrcnn.converters import detectron, pytorch
 from mrcnn.converters.detectron import detectron_table, is_pyramid
-from mrcnn.converters.pickled_arrays import read_arrays, write_arrays
-from mrcnn.converters.pytorch import pytorch_table
-from mrcnn.converters.torch_files import STREAM_START, ZIP_START, read_state_dict, write_state_dict
-from mrcnn.converters.translate import to_ours, to_theirs
+from mrcnn.converters.pickles import read_arrays
+from mrcnn.converters.pytorch import pytorch_table, state_dict_of, write_state_dict
+from mrcnn.converters.torch_files import STREAM_START, ZIP_START, read_state_dict
+from mrcnn.converters.translate import to_ours
 from mrcnn.modeling.backbones import architecture_of, translated
 from mrcnn.weights.hdf5 import (
     KERAS_SUFFIX,
@@ -27,14 +27,13 @@ from mrcnn.weights.hdf5 import (
 )
 from mrcnn.weights.layout import mask_rcnn_groups
 
-FORMATS = {  # and the endings of their files
+WRITTEN = {  # and the endings of their files
     "original": ".h5",  # the originals', by Keras 2
     "keras": KERAS_SUFFIX,
     "pytorch": ".pth",  # pytorch-mask-rcnn
-    "detectron": ".pkl",
 }
 HDF5_FORMATS = ("original", "keras")  # whole models of either kind change between these
-FOREIGN_BACKBONES = ("resnet50", "resnet101")  # of PyTorch's and Detectron's Mask R-CNN
+FORMATS = (*WRITTEN, "detectron", "numpy")
 HDF5_START = b"\x89HDF\r\n\x1a\n"
 PICKLE_STARTS = (b"\x80", b"(", b"}", b"c", b"]")  # protocols from 2; texts of 0 and 1
 
@@ -68,13 +67,13 @@ def format_for(path):
     Raises:
         ValueError: the ending belongs to no format.
     """
-    endings = {ending: name for name, ending in FORMATS.items()}
+    endings = {ending: name for name, ending in WRITTEN.items()}
     for ending in sorted(endings, key=len, reverse=True):
         if str(path).endswith(ending):
             return endings[ending]
     raise ValueError(
-        f"The name {path} says no format: expected it to end in {', '.join(endings)}, or a format "
-        "to be named."
+        f"The name {path} says no format to write: expected it to end in {', '.join(endings)}, or "
+        "a format to be named. Detectron's .pkl files are read only."
     )
 
 
@@ -138,26 +137,18 @@ def write_tensors(tensors, path, target_format):
     Args:
         tensors: {"<layer>/<kind>": array} of Mask R-CNN or its backbone.
         path: file to write.
-        target_format: "original", "pytorch" or "detectron".
+        target_format: "original" or "pytorch".
 
     Raises:
         ConversionError, WeightsError: the format has no place for some tensor, or misses one.
+        ImportError: it is PyTorch's, which is not installed.
     """
-    backbone = architecture_of(tensors)
-    if target_format != "original" and backbone not in FOREIGN_BACKBONES:
-        raise WeightsError(
-            f"These weights have the backbone {backbone}, but programs of the format "
-            f"{target_format} have {' and '.join(FOREIGN_BACKBONES)} only."
-        )
     if target_format == "pytorch":
-        blobs, _ = to_theirs(tensors, pytorch_table(backbone), path)
-        write_state_dict(blobs, path)
-    elif target_format == "detectron":
-        table = detectron_table(backbone, is_pyramid(tensors))
-        blobs, _ = to_theirs(tensors, table, path)
-        write_arrays({"blobs": blobs}, path)
-    else:
+        write_state_dict(state_dict_of(tensors, path), path)
+    elif target_format == "original":
         save_original_weights(tensors, path, _groups(tensors))
+    else:
+        raise ValueError(f"There is no way to write the format {target_format} to {path}.")
 
 
 def _groups(tensors):
@@ -207,17 +198,13 @@ def _has_keras_layout(path):
 
 
 def _detectron_blobs(path):
-    """The named arrays of a Detectron file: those under "blobs", or all of an older one."""
-    value = read_arrays(path)
-    blobs = value.get("blobs", value)
-    arrays = blobs if isinstance(blobs, dict) else {}
-    arrays = {name: each for name, each in arrays.items() if isinstance(each, np.ndarray)}
-    if "conv1_w" not in arrays:
+    blobs = read_arrays(path)
+    if "conv1_w" not in blobs:
         raise WeightsError(
             f"{path} is a pickle, but not of Detectron: expected arrays named conv1_w, "
             "res2_0_branch2a_w and so on, under the name blobs or at the top."
         )
-    return arrays
+    return blobs
 
 
 def _backbone(names, deeper):

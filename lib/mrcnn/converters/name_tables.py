@@ -1,6 +1,6 @@
 """Tables between our names of tensors and those of another program, and how numbers lie there.
 
-Everything here moves numbers without changing one of them, so that the way back is exact.
+Everything here moves numbers without changing one of them.
 """
 
 from collections.abc import Callable
@@ -17,14 +17,13 @@ from mrcnn.weights.layout import BOX_OUTPUTS, MASK, mask_rcnn_groups
 class Layout:
     """How the numbers of a kind of tensor lie in both programs.
 
-    `to_ours` and `to_theirs` undo each other; `fits` says whether a tensor of theirs, of
-    the right number of axes, can be laid out so.
+    `to_theirs` undoes `to_ours`, where weights go both ways; `fits` says whether a tensor of
+    theirs, of the right number of axes, can be laid out so.
     """
 
     their_axes: int
-    our_axes: int
     to_ours: Callable
-    to_theirs: Callable
+    to_theirs: Callable | None = None
     fits: Callable = lambda array: True
 
 
@@ -39,9 +38,9 @@ class Rule:
 
 # Out, in, height, width there; height, width, in, out here. Of an upsampling convolution
 # in, out, height, width there; height, width, out, in here: the same reversal of two pairs.
-KERNEL = Layout(4, 4, lambda a: a.transpose(2, 3, 1, 0), lambda a: a.transpose(3, 2, 0, 1))
-MATRIX = Layout(2, 2, np.transpose, np.transpose)  # out, in there
-VECTOR = Layout(1, 1, np.asarray, np.asarray)
+KERNEL = Layout(4, lambda a: a.transpose(2, 3, 1, 0), lambda a: a.transpose(3, 2, 0, 1))
+MATRIX = Layout(2, np.transpose, np.transpose)  # out, in there
+VECTOR = Layout(1, np.asarray, np.asarray)
 
 
 @dataclass(frozen=True)
@@ -51,13 +50,11 @@ class NameTable:
     Attributes:
         program: whose names they are, for sentences.
         rules: list of `Rule`.
-        logits_per_anchor: class outputs of the region proposal network, for each anchor.
         constants: {our name: number}, tensors that the other program lacks, all of one number.
     """
 
     program: str
     rules: list
-    logits_per_anchor: int
     constants: dict = field(default_factory=dict)
 
     def for_parts(self, names, side):
@@ -75,7 +72,7 @@ class NameTable:
         constants = {
             name: number for name, number in self.constants.items() if _part(name) in present
         }
-        return NameTable(self.program, rules, self.logits_per_anchor, constants)
+        return NameTable(self.program, rules, constants)
 
 
 BACKBONE = frozenset(stages())

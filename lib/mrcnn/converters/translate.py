@@ -1,10 +1,9 @@
-"""Tensors from another program's names to ours and back, with a report of each of them."""
+"""Tensors from another program's names to ours, with a report of each of them."""
 
 import math
 
 import numpy as np
 
-from mrcnn.converters.affine import without_constants
 from mrcnn.converters.name_tables import outputs_of
 from mrcnn.weights.hdf5 import LoadReport, WeightsError, layer_of
 
@@ -63,47 +62,6 @@ def _compare_lengths(tensors, table, report):
         if len(shape) == 1 and shape != (length,):
             report.loaded.remove(rule.theirs)
             report.wrong_shape.append((rule.theirs, shape, (length,)))
-
-
-def to_theirs(tensors, table, path):
-    """Tensors of ours by another program's names: {name: float32 array}, `LoadReport`.
-
-    Raises:
-        ConversionError: something is missing, or has no place in that program.
-        WeightsError: the region proposal network is of another kind.
-    """
-    _require_anchor_logits(tensors, table, path)
-    table = table.for_parts(tensors, "ours")
-    known = {rule.ours: rule.layout.our_axes for rule in table.rules}
-    known |= dict.fromkeys(table.constants, 1)
-    report = LoadReport(str(path))
-    report.missing = [name for name in known if name not in tensors]
-    report.unexpected = [name for name in tensors if name not in known]
-    report.wrong_shape = [
-        (name, tensors[name].shape, f"{axes} axes")
-        for name, axes in known.items()
-        if name in tensors and tensors[name].ndim != axes
-    ]
-    if report.missing or report.unexpected or report.wrong_shape:
-        raise ConversionError(
-            f"These weights have no form in {table.program}, which has Mask R-CNN or its "
-            "backbone, and nothing else.",
-            report,
-        )
-    report.loaded = list(known)
-    reduced = without_constants(tensors, table.constants)
-    blobs = {rule.theirs: rule.layout.to_theirs(reduced[rule.ours]) for rule in table.rules}
-    return {name: np.ascontiguousarray(array) for name, array in blobs.items()}, report
-
-
-def _require_anchor_logits(tensors, table, path):
-    """Softmax over two logits an anchor and a sigmoid of one are different models."""
-    found = logits_per_anchor({name: array.shape for name, array in tensors.items()})
-    if found not in (None, table.logits_per_anchor):
-        raise WeightsError(
-            f"The weights for {path} have {found:g} class logits an anchor in the region proposal "
-            f"network, and {table.program} has {table.logits_per_anchor}: they have no form there."
-        )
 
 
 def logits_per_anchor(shapes):

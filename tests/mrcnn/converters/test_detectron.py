@@ -5,11 +5,10 @@ import numpy as np
 import pytest
 from keras import ops
 
-from foreign_weights import ANCHORS, CLASSES, assert_same_bits, detectron_blobs
-from mrcnn.converters.affine import UNIT_VARIANCE
-from mrcnn.converters.detectron import detectron_table
-from mrcnn.converters.pytorch import pytorch_table
-from mrcnn.converters.translate import ConversionError, to_ours, to_theirs
+from foreign_weights import ANCHORS, CLASSES, detectron_blobs
+from mrcnn.converters.detectron import UNIT_VARIANCE, detectron_table
+from mrcnn.converters.pytorch import state_dict_of
+from mrcnn.converters.translate import ConversionError, to_ours
 from mrcnn.modeling.conv_norm import NormalizedConvolution
 from mrcnn.ops.boxes import decode_deltas
 from mrcnn.weights.hdf5 import WeightsError, layer_of
@@ -26,11 +25,10 @@ def converted(pyramid=True, backbone="resnet50"):
 
 
 @KINDS
-def test_every_name_and_the_way_back_bit_by_bit(backbone, pyramid):
+def test_every_name(backbone, pyramid):
     blobs, table = detectron_blobs(backbone, pyramid), detectron_table(backbone, pyramid)
-    tensors, report = to_ours(blobs, table, "W.pkl")
+    _, report = to_ours(blobs, table, "W.pkl")
     assert set(report.loaded) == set(blobs) and not report.unexpected
-    assert_same_bits(to_theirs(tensors, table, "W.pkl")[0], blobs)
 
 
 @KINDS
@@ -53,13 +51,12 @@ def test_what_the_optimiser_keeps_is_left_over():
     assert report.unexpected == list(more)
 
 
-def test_a_backbone_alone_goes_both_ways():
+def test_a_backbone_alone():
     kept = ("conv1", "res_conv1", "res2", "res3", "res4", "res5")
     blobs = {n: a for n, a in detectron_blobs("resnet50", True).items() if n.startswith(kept)}
     table = detectron_table("resnet50", False)
     tensors, _ = to_ours(blobs, table, "W.pkl")
     assert {layer_of(name) for name in tensors} == set(backbone_layers("resnet50"))
-    assert_same_bits(to_theirs(tensors, table, "W.pkl")[0], blobs)
 
 
 # --- what layers do -------------------------------------------------------------------------------
@@ -150,10 +147,7 @@ def test_anchors_deltas_are_swapped_within_each_anchor(pyramid):
 def test_two_logits_an_anchor_have_no_form():
     _, tensors = converted()
     with pytest.raises(WeightsError, match=r"1 class logits an anchor.*pytorch-mask-rcnn has 2"):
-        to_theirs(tensors, pytorch_table("resnet50"), "W.pth")
-    tensors["rpn_class_raw/bias"] = np.zeros(2 * ANCHORS, np.float32)
-    with pytest.raises(WeightsError, match=r"have 2 class logits an anchor.*Detectron has 1"):
-        to_theirs(tensors, detectron_table("resnet50", True), "W.pkl")
+        state_dict_of(tensors, "W.pth")
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,23 @@
 """PyTorch's files in both layouts, without PyTorch; with it where it is installed."""
 
-import io
-import os
 import pickle
-import struct
 import zipfile
 
 import numpy as np
 import pytest
 
-from foreign_weights import assert_same_bits, text, torch_pickle, torch_stream, torch_tensor
-from mrcnn.converters.restricted_pickle import UnsafePickleError
-from mrcnn.converters.torch_files import ALIGNMENT, read_state_dict, write_state_dict
+from foreign_weights import (
+    assert_same_bits,
+    text,
+    torch_archive,
+    torch_members,
+    torch_pickle,
+    torch_stream,
+    torch_tensor,
+)
+from mrcnn.converters.pickles import UnsafePickleError
+from mrcnn.converters.pytorch import write_state_dict
+from mrcnn.converters.torch_files import read_state_dict
 from mrcnn.weights.hdf5 import WeightsError
 
 RNG = np.random.default_rng(0)
@@ -24,24 +30,6 @@ TENSORS = {
 }
 
 
-def archive(members, compression=zipfile.ZIP_STORED):
-    """A zip file with these members."""
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", compression) as written:
-        for name, data in members.items():
-            written.writestr(f"W/{name}", data)
-    return file.getvalue()
-
-
-def members_of(tensors, order="<"):
-    """What PyTorch 1.6 and later write, without the byte order that came later still."""
-    storages = {
-        f"data/{number}": array.astype(f"{order}f4").tobytes()
-        for number, array in enumerate(tensors.values())
-    }
-    return {"data.pkl": torch_pickle(tensors), **storages, "version": b"3\n"}
-
-
 def read(tmp_path, data):
     path = tmp_path / "W.pth"
     path.write_bytes(data)
@@ -49,7 +37,7 @@ def read(tmp_path, data):
 
 
 def test_the_zip_archive_is_read(tmp_path):
-    assert_same_bits(read(tmp_path, archive(members_of(TENSORS))), TENSORS)
+    assert_same_bits(read(tmp_path, torch_archive(torch_members(TENSORS))), TENSORS)
 
 
 def test_the_stream_is_read(tmp_path):
@@ -59,27 +47,8 @@ def test_the_stream_is_read(tmp_path):
 
 
 def test_a_big_machine_s_archive_is_read(tmp_path):
-    members = members_of(TENSORS, order=">") | {"byteorder": b"big"}
-    assert_same_bits(read(tmp_path, archive(members)), TENSORS)
-
-
-def test_what_is_written_is_read(tmp_path):
-    write_state_dict(TENSORS, tmp_path / "W.pth")
-    assert_same_bits(read_state_dict(tmp_path / "W.pth"), TENSORS)
-
-
-def test_numbers_lie_where_pytorch_wants_them(tmp_path):
-    """Uncompressed, aligned, and in order: PyTorch may map the file into memory."""
-    write_state_dict(TENSORS, tmp_path / "W.pth")
-    data = (tmp_path / "W.pth").read_bytes()
-    with zipfile.ZipFile(tmp_path / "W.pth") as written:
-        assert written.testzip() is None
-        assert {"archive/data.pkl", "archive/version", "archive/data/0"} <= set(written.namelist())
-        for info in written.infolist():
-            name, extra = struct.unpack("<26x2H", data[info.header_offset :][:30])
-            start = info.header_offset + 30 + name + extra
-            assert start % ALIGNMENT == 0
-            assert data[start : start + info.file_size] == written.read(info)
+    members = torch_members(TENSORS, order=">") | {"byteorder": b"big"}
+    assert_same_bits(read(tmp_path, torch_archive(members)), TENSORS)
 
 
 def test_transposed_and_shared_tensors(tmp_path):
@@ -97,7 +66,7 @@ def test_transposed_and_shared_tensors(tmp_path):
     )
     assert whole != turned != row
     pickled = b"\x80\x02}(" + text("turned") + turned + text("row") + row + b"u."
-    found = read(tmp_path, archive({"data.pkl": pickled, "data/0": matrix.tobytes()}))
+    found = read(tmp_path, torch_archive({"data.pkl": pickled, "data/0": matrix.tobytes()}))
     assert_same_bits(found, {"turned": np.ascontiguousarray(matrix.T), "row": matrix[1]})
 
 
@@ -113,7 +82,7 @@ def test_parameters_other_types_and_old_names(tmp_path):
     pair = np.array([1, 2], np.float32)
     steps = np.array([7], np.int64)
     members = {f"data/{n}": (steps if n == 2 else pair).tobytes() for n in range(4)}
-    found = read(tmp_path, archive({"data.pkl": pickled, **members}))
+    found = read(tmp_path, torch_archive({"data.pkl": pickled, **members}))
     assert_same_bits(found, {"old": pair, "cuda": pair, "count": steps, "parameter": pair})
 
 
@@ -126,7 +95,7 @@ def test_poison_is_refused_wherever_it_is(tmp_path, poison, place):
     tensors = {"w": np.zeros(2, np.float32)}
     stream = torch_stream(tensors)
     if place == "zip":
-        data = archive({"data.pkl": poison})
+        data = torch_archive({"data.pkl": poison})
     elif place == "stream":
         data = stream.replace(torch_pickle(tensors, view=b"N"), poison)
     elif place == "system":
@@ -142,7 +111,7 @@ def test_poison_is_refused_wherever_it_is(tmp_path, poison, place):
 
 @pytest.mark.parametrize("layout", ["zip", "stream"])
 def test_truncated_files_are_told(tmp_path, layout):
-    data = archive(members_of(TENSORS)) if layout == "zip" else torch_stream(TENSORS)
+    data = torch_archive(torch_members(TENSORS)) if layout == "zip" else torch_stream(TENSORS)
     for length in (20, 100, len(data) // 2, len(data) - 5):
         with pytest.raises(
             WeightsError, match=r"W\.pth is not a complete (file of PyTorch|pickle)"
@@ -151,7 +120,7 @@ def test_truncated_files_are_told(tmp_path, layout):
 
 
 def test_a_damaged_archive_is_told(tmp_path):
-    data = bytearray(archive(members_of(TENSORS)))
+    data = bytearray(torch_archive(torch_members(TENSORS)))
     data[data.index(TENSORS["fpn.C1.0.weight"].tobytes()) + 40] ^= 1
     with pytest.raises(WeightsError, match=r"not a complete file of PyTorch.*CRC"):
         read(tmp_path, bytes(data))
@@ -163,57 +132,54 @@ def test_a_damaged_archive_is_told(tmp_path):
         (b"K\x00(J\x05", b"K\x01(J\x05", r"a tensor of shape \(5,\) in a storage of 5 numbers"),
         (b"K\x00(J\x05\x00", b"K\x00(J\x05\x01", r"shape \(261,\) in a storage of 5"),
         (b"t(J\x01\x00", b"t(J\x02\x00", r"a tensor of shape \(5,\) in a storage of 5"),
-        (b"t(J\x01\x00\x00\x00", b"t(J\xff\xff\xff\xff", "without storage, shape or strides"),
-        (b"J\x05\x00\x00\x00tQ", b"J\x05\x00\x00\x7ftQ", "storage 0 has 20 bytes, but should have"),
-        (b"storage", b"sturage", "a storage of unknown type or key"),
+        (
+            b"t(J\x01\x00\x00\x00",
+            b"t(J\xff\xff\xff\xff",
+            r"a tensor of shape \(5,\) in a storage of 5",
+        ),
+        (b"J\x05\x00\x00\x00tQ", b"J\x05\x00\x00\x7ftQ", "a storage of 2130706437 numbers has 5"),
+        (b"storage", b"sturage", "an object outside of the pickle that is no storage"),
     ],
 )
 def test_claims_that_the_bytes_deny(tmp_path, old, new, sentence):
     pickled = torch_pickle({"w": np.zeros(5, np.float32)})
     assert pickled.count(old) == 1
     with pytest.raises(WeightsError, match=sentence):
-        read(tmp_path, archive({"data.pkl": pickled.replace(old, new), "data/0": bytes(20)}))
+        read(tmp_path, torch_archive({"data.pkl": pickled.replace(old, new), "data/0": bytes(20)}))
 
 
 def test_a_small_file_does_not_become_large(tmp_path):
     zeros = {"w": np.zeros(500_000, np.float32)}
     with pytest.raises(WeightsError, match="it is compressed, as PyTorch's are not"):
-        read(tmp_path, archive(members_of(zeros), zipfile.ZIP_DEFLATED))
+        read(tmp_path, torch_archive(torch_members(zeros), zipfile.ZIP_DEFLATED))
     row = torch_tensor("0", (1000,))
     many = b"".join(text(f"w{n}") + row for n in range(100))
-    with pytest.raises(WeightsError, match="names tensors of more bytes than it has"):
-        read(tmp_path, archive({"data.pkl": b"\x80\x02}(" + many + b"u.", "data/0": bytes(4000)}))
+    with pytest.raises(WeightsError, match="names arrays of more bytes than it has"):
+        pickled = b"\x80\x02}(" + many + b"u."
+        read(tmp_path, torch_archive({"data.pkl": pickled, "data/0": bytes(4000)}))
 
 
 def test_other_archives_and_files(tmp_path):
     with pytest.raises(WeightsError, match=r"a zip archive without the file data\.pkl"):
-        read(tmp_path, archive({"config.json": b"{}"}))
-    with pytest.raises(WeightsError, match="no state_dict: expected a dict of named"):
-        read(tmp_path, archive({"data.pkl": pickle.dumps({"epoch": 3}, 2)}))
-    with pytest.raises(WeightsError, match="is no file of PyTorch: neither"):
+        read(tmp_path, torch_archive({"config.json": b"{}"}))
+    with pytest.raises(WeightsError, match="no state_dict: save model"):
+        read(tmp_path, torch_archive({"data.pkl": pickle.dumps({"epoch": 3}, 2)}))
+    with pytest.raises(WeightsError, match="neither PyTorch's zip archive nor its stream"):
         read(tmp_path, b"something else altogether")
     stream = torch_stream(TENSORS)
-    with pytest.raises(WeightsError, match="of an unknown version"):
+    with pytest.raises(WeightsError, match="neither PyTorch's zip archive nor its stream"):
         read(tmp_path, stream.replace(pickle.dumps(1001, 2), pickle.dumps(1002, 2)))
-
-
-def test_a_failed_write_leaves_the_old_file(tmp_path):
-    path = tmp_path / "W.pth"
-    path.write_bytes(b"old")
-    with pytest.raises(AttributeError):
-        write_state_dict({"w": "no array"}, path)
-    assert path.read_bytes() == b"old" and os.listdir(tmp_path) == ["W.pth"]
 
 
 # --- beside PyTorch itself ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("mapped", [False, True])
-def test_pytorch_reads_what_is_written(tmp_path, mapped):
+def test_what_pytorch_writes_for_us_is_read(tmp_path):
     torch = pytest.importorskip("torch")
     write_state_dict(TENSORS, tmp_path / "W.pth")
-    found = torch.load(tmp_path / "W.pth", weights_only=True, mmap=mapped)
+    found = torch.load(tmp_path / "W.pth", weights_only=True)
     assert_same_bits({name: each.numpy() for name, each in found.items()}, TENSORS)
+    assert_same_bits(read_state_dict(tmp_path / "W.pth"), TENSORS)
 
 
 @pytest.mark.parametrize("as_zip", [True, False])
