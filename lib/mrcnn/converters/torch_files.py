@@ -1,6 +1,4 @@
-"""PyTorch's `.pth` files, read without PyTorch: the zip archive of 1.6 and later (a pickle, and a
-member for each storage of numbers), and the stream before it (five pickles, then the storages).
-"""
+"""PyTorch's `.pth` files, read without PyTorch: zip archives, and the stream before 1.6."""
 
 import io
 import pickle
@@ -31,7 +29,7 @@ def read_state_dict(path):
 
 
 def _read_archive(content, path):
-    """What the pickle in a zip archive holds, and its storages: {key: array}."""
+    """What the pickle in an archive holds, and its storages, a member each: {key: array}."""
     with zipfile.ZipFile(path) as archive:
         infos, members = archive.infolist(), archive.namelist()
         packed = any(each.compress_type or each.compress_size != each.file_size for each in infos)
@@ -52,7 +50,7 @@ def _read_archive(content, path):
 
 
 def _read_stream(content, path):
-    """What the fourth pickle of a stream holds, and its storages: {key: array}."""
+    """What the fourth of five pickles holds, and the storages behind them: {key: array}."""
     if content.read(len(STREAM_START)) != STREAM_START:
         raise ValueError("neither PyTorch's zip archive nor its stream")
     reader, storages = Reader(content, path), {}
@@ -82,6 +80,6 @@ def _tensor(value, storages):
             numbers = storages[key]
             last = first + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
             if min((first, *shape, *strides)) < 0 or (all(shape) and last >= len(numbers)):
-                raise ValueError(f"a tensor of shape {shape} in a storage of {len(numbers)} numbers")
+                raise ValueError(f"a tensor of shape {shape} in a storage of {len(numbers)}")
             steps = [numbers.itemsize * step for step in strides]
             return np.ndarray(shape, numbers.dtype, numbers, numbers.itemsize * first, steps)

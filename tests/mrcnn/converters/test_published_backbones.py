@@ -83,7 +83,7 @@ def test_the_command_line_reads_them(archive, tmp_path, capsys):
     assert cli.main(["weights", "convert", str(archive), str(target), "--backbone", LITE]) == 0
     assert_same_arrays(read_weights(target), read_weights(imagenet_file(archive, LITE, tmp_path)))
     assert cli.main(["weights", "convert", str(target), str(tmp_path / "lite.pth")]) == 1
-    assert "resnet50 and resnet101 only" in capsys.readouterr().err
+    assert "resnet50 and resnet101 alone" in capsys.readouterr().err
 
 
 def test_nothing_to_make_them_from_is_told(tmp_path):
