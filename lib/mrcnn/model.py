@@ -11,6 +11,7 @@ from mrcnn.data.postprocessing import restore_detections
 from mrcnn.data.preprocessing import as_list, prepare_inputs, same_shape_chunks, windows_of
 from mrcnn.data.training_batches import Batches, PlainSources, load_sample
 from mrcnn.images.image import Geometry
+from mrcnn.locks import InUseError, alone_in
 from mrcnn.matterport.functions import *  # noqa: F403  its functions beside the class, by their old place
 from mrcnn.matterport.layer_names import NamedModel, NamedTrainableModel
 from mrcnn.matterport.model_methods import MatterportMethods
@@ -71,6 +72,7 @@ class MaskRCNN(WeightsMethods, MatterportMethods):
             )
         self.mode, self.config, self.model_dir = mode, config, Path(model_dir)
         self.epoch, self.log_dir, self.checkpoint, self.anchor_shape = 0, None, None, None
+        self.latest = None  # checkpoint in `log_dir` when the model was loaded or trained last
         self._functions = CompiledFunctions()
         with self._scope():
             self.network = self.make_network(config)
@@ -125,8 +127,14 @@ class MaskRCNN(WeightsMethods, MatterportMethods):
             train_bn: whether this phase updates the statistics of batch normalisations; TRAIN_BN
                 if None.
 
+        Ctrl-C and SIGTERM end it after the current step, which a checkpoint then holds.
+
         Returns:
             the `keras.callbacks.History`, or None if there was nothing left to do.
+
+        Raises:
+            mrcnn.locks.InUseError: another program trains in the same folder, or has done so since.
+            mrcnn.training.safeguards.TrainingError: the loss became NaN or infinite.
         """
         self._require("training", "train")
         if epochs <= self.epoch:
@@ -141,7 +149,8 @@ class MaskRCNN(WeightsMethods, MatterportMethods):
         if no_augmentation_sources:
             loader = PlainSources(loader, no_augmentation_sources)
         train_bn = config.TRAIN_BN if train_bn is None else train_bn
-        with self._scope():
+        with self._scope(), alone_in(self.run_folder()):
+            self._require_latest()
             history = run_phase(
                 self.keras_model,
                 config,
@@ -153,9 +162,24 @@ class MaskRCNN(WeightsMethods, MatterportMethods):
                 {"learning_rate": rate, "layers": layers, "train_bn": bool(train_bn)},
                 custom_callbacks or (),
             )
+            self.latest = checkpoints.latest_checkpoint(self.log_dir)
         self.epoch = epochs
         self.checkpoint = checkpoints.checkpoint_path(self.log_dir, config.NAME.lower(), epochs)
         return history
+
+    def _require_latest(self):
+        """Make sure that nobody else has trained on in the run's folder.
+
+        Raises:
+            InUseError: somebody has; checkpoints would be mixed.
+        """
+        latest = checkpoints.latest_checkpoint(self.log_dir)
+        if latest != self.latest:
+            raise InUseError(
+                f"Another program has trained on in {self.log_dir}, up to {latest}, since this "
+                "model was loaded. Load the latest checkpoint again, or train in a folder of its "
+                "own."
+            )
 
     def _batches(self, dataset, augmentation, workers, loader):
         config = self.config

@@ -9,6 +9,7 @@ SOURCE is a COCO or VIA (VGG Image Annotator) JSON file, or a folder of pictures
 An interrupted call goes on where it stopped when it is repeated.
 """
 
+from mrcnn.harmless_text import for_terminal
 from siamese_mrcnn.commands import common
 
 
@@ -48,4 +49,4 @@ def run(arguments):
     imported = import_data(
         data, arguments.out, test, arguments.test_part, arguments.seed, arguments.link
     )
-    print(to_text(imported))
+    print(for_terminal(to_text(imported), keep="\n"))

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import track
 
 import mrcnn.config
+from mrcnn.locks import alone_in
 from siamese_mrcnn.evaluation.coco_metrics import (
     coco_metrics,
     encode_detections,
@@ -61,6 +62,7 @@ def evaluate_plain(model, dataset, limit=None, output="evaluation", workers=2, p
 
     Raises:
         BaselineError: model and data set do not go together.
+        mrcnn.locks.InUseError: another evaluation writes into the folder.
     """
     _check(model, dataset, limit)
     image_ids = [int(image_id) for image_id in dataset.image_ids[:limit]]
@@ -68,9 +70,11 @@ def evaluate_plain(model, dataset, limit=None, output="evaluation", workers=2, p
     sources = [source_ids(dataset.image_info, "image")[image_id] for image_id in image_ids]
     before = model.config.DETECTION_MIN_CONFIDENCE
     model.config.DETECTION_MIN_CONFIDENCE = MIN_CONFIDENCE
+    images = list(zip(image_ids, sources, strict=True))
     try:
-        log = EvaluationLog(_log_path(model, sources, output))
-        _search(model, dataset, list(zip(image_ids, sources, strict=True)), log, workers, progress)
+        with alone_in(output):
+            log = EvaluationLog(_log_path(model, sources, output))
+            _search(model, dataset, images, log, workers, progress)
     finally:
         model.config.DETECTION_MIN_CONFIDENCE = before
     results = [result for image in log for result in image["results"]]

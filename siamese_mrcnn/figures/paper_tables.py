@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mrcnn.files import written_whole
+from mrcnn.harmless_text import for_csv, for_markdown
 from siamese_mrcnn.evaluation.coco_metrics import METRICS
 from siamese_mrcnn.evaluation.reports import KIND_TITLES, mean_over_splits, percent, summarize
 from siamese_mrcnn.evaluation.saved_reports import PUBLISHED, published_reports, select
@@ -39,9 +40,9 @@ class Table:
 
     def to_markdown(self):
         """Title, table and notes as Markdown."""
-        rows = [[text.replace("|", "\\|") for text in row] for row in self._shown_rows()]
+        head, *rows = [map(for_markdown, row) for row in (self.head, *self._shown_rows())]
         rule = ["---"] * self.texts + ["---:"] * (len(self.head) - self.texts)
-        lines = ["| " + " | ".join(row) + " |" for row in (self.head, rule, *rows)]
+        lines = ["| " + " | ".join(row) + " |" for row in (head, rule, *rows)]
         notes = "".join(f"\n{note}\n" for note in self.notes)
         return f"**{self.title}**\n\n" + "\n".join(lines) + "\n" + notes
 
@@ -55,7 +56,7 @@ class Table:
         writer.writerow(head)
         for row in self.rows:
             numbers = [number for cell in row[self.texts :] for number in _numbers(cell)]
-            writer.writerow([*row[: self.texts], *numbers])
+            writer.writerow(map(for_csv, [*row[: self.texts], *numbers]))
         return text.getvalue()
 
     def __str__(self):

@@ -4,7 +4,6 @@ What is written: annotations/instances_{train,val}2017.json, train2017/, val2017
 which says where it comes from.
 """
 
-import os
 import shutil
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +12,8 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from siamese_mrcnn.data.coco_writer import claim, write_json
+from mrcnn.files import atomic_path
+from siamese_mrcnn.data.coco_writer import claimed, write_json
 from siamese_mrcnn.fingerprints import fingerprint
 from siamese_mrcnn.markdown import markdown_table
 
@@ -73,10 +73,10 @@ def import_data(data, folder, test=None, test_part=0.2, seed=0, link=False):
         "link": link,
         "content": fingerprint(contents),
     }
-    claim(folder, MARKER, recipe)
-    for portion, source in zip(PORTIONS, (data, test or data), strict=True):
-        if contents[portion]["images"]:
-            _write(folder, portion, contents[portion], source.names, link)
+    with claimed(folder, MARKER, recipe):
+        for portion, source in zip(PORTIONS, (data, test or data), strict=True):
+            if contents[portion]["images"]:
+                _write(folder, portion, contents[portion], source.names, link)
     notes = [note for each in (data, test) if each is not None for note in each.notes]
     notes += _unannotated(data, test) + _obstacles(contents)
     counts = {portion: len(content["images"]) for portion, content in contents.items()}
@@ -211,14 +211,11 @@ def _bring(source, target, link):
     """Copy or link a file; one that is there already and as large is left."""
     if target.is_file() and target.stat().st_size == source.stat().st_size:
         return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    passing = target.with_name(target.name + ".part")
-    passing.unlink(missing_ok=True)
-    if link:
-        passing.symlink_to(source)
-    else:
-        shutil.copyfile(source, passing)
-    os.replace(passing, target)
+    with atomic_path(target, durable=False) as passing:
+        if link:
+            passing.symlink_to(source)
+        else:
+            shutil.copyfile(source, passing)
 
 
 # --- telling ------------------------------------------------------------------------------------

@@ -3,9 +3,7 @@
 import os
 from pathlib import Path, PurePath
 
-from PIL import Image
-
-from mrcnn.images.image import DAMAGE, ImageError
+from mrcnn.images.picture_files import ImageError, open_picture
 
 NAMED = 5  # of many files, how many a sentence names
 ORIENTATION = 0x0112  # the EXIF tag
@@ -81,8 +79,5 @@ def _find(folder, name):
 
 def _look_at(path, ask):
     """What is known of a picture file before it is decoded."""
-    try:
-        with Image.open(path) as picture:
-            return ask(picture)
-    except DAMAGE as error:
-        raise ImageError(f"The image file {path} cannot be read: {error}.") from error
+    with open_picture(path) as picture:
+        return ask(picture)

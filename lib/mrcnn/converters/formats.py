@@ -1,6 +1,5 @@
 """Weights files of four programs: recognised by content, read and written under our names."""
 
-import h5py
 import numpy as np
 
 from mrcnn.converters import detectron, pytorch
@@ -13,11 +12,11 @@ from mrcnn.weights.hdf5 import (
     KERAS_SUFFIX,
     LoadReport,
     WeightsError,
-    existing_file,
     layer_of,
     read_weights,
     save_original_weights,
 )
+from mrcnn.weights.hdf5_files import existing_file, open_hdf5
 from mrcnn.weights.layout import architecture_of, mask_rcnn_groups
 
 FORMATS = {  # and the endings of their files
@@ -130,11 +129,8 @@ def _groups(tensors):
 
 
 def _has_keras_layout(path):
-    try:
-        with h5py.File(path, "r") as file:
-            return "layers" in file and "layer_names" not in file.attrs
-    except (OSError, RuntimeError):
-        return False  # it is broken, which `read_weights` says in a sentence
+    with open_hdf5(path) as file:
+        return "layers" in file and "layer_names" not in file.attrs
 
 
 def _detectron_blobs(path):

@@ -268,12 +268,11 @@ def _read_storages(file, storages, keys, order):
 
 def write_state_dict(tensors, path):
     """Write {name: float32 array} as a `.pth` file (zip archive), atomically."""
-    size = sum(array.nbytes + 4 * ALIGNMENT for array in tensors.values())
     pickled = io.BytesIO()
     shapes = {name: array.shape for name, array in tensors.items()}
     calls = {name: _rebuilding(number, shapes[name]) for number, name in enumerate(shapes)}
     write_pickle(pickled, calls)
-    with atomic_path(path, size=size) as temporary, open(temporary, "wb") as file:
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
         with zipfile.ZipFile(file, "w") as members:
             _write_member(file, members, "data.pkl", pickled.getvalue())
             _write_member(file, members, "byteorder", b"little")

@@ -238,6 +238,7 @@ class Batches(keras.utils.PyDataset):
         if steps < 1:
             raise ValueError(f"An epoch needs at least one batch, but steps is {steps}.")
         self.replaced = 0  # broken images so far
+        self._dataset = dataset
         self._steps = steps
         self.start_at(epoch, skipped)
         self._repeat = repeat
@@ -271,6 +272,12 @@ class Batches(keras.utils.PyDataset):
         batch, replaced = self._batch(self.epoch, index)
         self.replaced += replaced
         return batch
+
+    def names_of(self, index):
+        """What the images of batch number `index` are called, for messages."""
+        inputs, _ = self[index]
+        image_ids = inputs["image_metas"][:, 0].astype(int)
+        return [self._dataset.image_reference(image_id) for image_id in image_ids.tolist()]
 
     def on_epoch_begin(self):
         """Called by Keras."""

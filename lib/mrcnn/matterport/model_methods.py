@@ -1,6 +1,6 @@
 """The methods of Matterport's `MaskRCNN` that are thin here, since other modules do the work."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -68,10 +68,18 @@ class MatterportMethods:
         return str(Path(self.run_folder()) / name)
 
     def run_folder(self):
-        """Folder of the current training run, named anew unless there is one."""
-        if self.log_dir is None:
-            started = datetime.now().strftime("%Y%m%dT%H%M%S")
-            self.log_dir = self.model_dir / f"{self.config.NAME.lower()}{started}"
+        """Folder of the current training run, made anew unless there is one.
+
+        Of runs that begin in the same second, the later ones are named by the next seconds.
+        """
+        started = datetime.now()
+        while self.log_dir is None:
+            folder = self.model_dir / f"{self.config.NAME.lower()}{started:%Y%m%dT%H%M%S}"
+            try:
+                folder.mkdir(parents=True)
+                self.log_dir = folder
+            except FileExistsError:
+                started += timedelta(seconds=1)
         return self.log_dir
 
     def set_log_dir(self, model_path=None):
@@ -81,13 +89,14 @@ class MatterportMethods:
             model_path: path of the checkpoint, whose weights `load_weights` loads; it calls this.
         """
         if model_path is None:
-            self.checkpoint, self.epoch, self.log_dir = None, 0, None
+            self.checkpoint, self.epoch, self.log_dir, self.latest = None, 0, None, None
             self.run_folder()
             return
         path = Path(model_path)
         self.checkpoint, self.epoch = path, checkpoints.epoch_of(path) or 0
         own_run = path.resolve().parent.parent == self.model_dir.resolve()
         self.log_dir = path.parent if own_run and checkpoints.position_of(path) else None
+        self.latest = self.log_dir and checkpoints.latest_checkpoint(self.log_dir)
 
     def get_imagenet_weights(self):
         """Path of the weights of the backbone trained on ImageNet, fetched where it is missing.

@@ -11,9 +11,15 @@ from mrcnn.modeling.conv_norm import normalized_convolutions
 from mrcnn.training.history import history_callbacks
 from mrcnn.training.learning_rates import for_optimizer
 from mrcnn.training.optimizer import make_optimizer
+from mrcnn.training.safeguards import (
+    EndBetweenSteps,
+    StopAtBadLoss,
+    TrainingError,
+    ending_gently,
+)
 from mrcnn.training.trainable_layers import set_trainable
 from mrcnn.weights import checkpoints
-from mrcnn.weights.hdf5 import save_keras_weights, weight_array
+from mrcnn.weights.hdf5 import named_variables, not_finite, save_keras_weights, weight_array
 
 logger = logging.getLogger(__name__)
 
@@ -21,34 +27,49 @@ logger = logging.getLogger(__name__)
 class SaveCheckpoint(keras.callbacks.Callback):
     """Saves weights and the optimiser's state after every epoch, and within epochs if asked to.
 
-    The weights of all epochs stay; of the optimiser and of snapshots within epochs only the latest
-    do, since nothing else needs them.
+    The weights of all epochs stay, unless `only_latest`; of the optimiser and of snapshots within
+    epochs only the latest do, since nothing else needs them.
 
     Args:
         log_dir, name: as of `mrcnn.weights.checkpoints.checkpoint_path`.
         phase: as of `run_phase`.
         batches: that training is fed with.
         every: steps of an epoch between snapshots; 0: none.
+        only_latest: keep no weights of earlier epochs.
     """
 
-    def __init__(self, log_dir, name, phase, batches, every=0):
+    def __init__(self, log_dir, name, phase, batches, every=0, only_latest=False):
         super().__init__()
+        self.only_latest = only_latest
         self.log_dir, self.name, self.phase = Path(log_dir), name, phase
         self.batches, self.every = batches, every
 
     def on_train_batch_end(self, batch, logs=None):
-        step = self.batches.skipped + batch + 1
-        if self.every and step % self.every == 0 and batch + 1 < len(self.batches):
-            self._save(self.batches.epoch, step)
+        if self.every and (self.batches.skipped + batch + 1) % self.every == 0:
+            self.save_within(batch)
 
     def on_epoch_end(self, epoch, logs=None):
         self._save(epoch + 1)
 
+    def save_within(self, batch):
+        """Save after a batch of the current epoch, unless it is the last: whether it was saved."""
+        inside = batch + 1 < len(self.batches)
+        if inside:
+            self._save(self.batches.epoch, self.batches.skipped + batch + 1)
+        return inside
+
     def _save(self, epoch, step=0):
+        variables = named_variables(self.model)
+        wrong = not_finite({name: weight_array(each) for name, each in variables.items()})
+        if wrong:
+            raise TrainingError(
+                f"Training has stopped, for the weights of {wrong[0]} became NaN or infinite. They "
+                "are not saved: go on from the last checkpoint with a lower learning rate."
+            )
         path = checkpoints.checkpoint_path(self.log_dir, self.name, epoch, step)
         checkpoints.save_optimizer(self.model, path, self.phase)
         save_keras_weights(self.model, path)
-        checkpoints.remove_outdated(self.log_dir, self.name, path)
+        checkpoints.remove_outdated(self.log_dir, self.name, path, self.only_latest)
 
 
 class GoOnWithMeans(keras.callbacks.Callback):
@@ -110,7 +131,7 @@ def run_phase(model, config, batches, validation, log_dir, epochs, checkpoint, p
         config: `Config`.
         batches: `mrcnn.data.training_batches.Batches` that begin with what is to be trained next.
         validation: the same for validation, or None.
-        log_dir: folder for checkpoints, history.csv and TensorBoard's files.
+        log_dir: folder for checkpoints, history.csv and TensorBoard's files; it is there.
         epochs: number of the last epoch, counted from 1.
         checkpoint: path that the weights came from; its optimiser state is taken up if it is of
             the same phase. None: nothing to continue.
@@ -129,28 +150,23 @@ def run_phase(model, config, batches, validation, log_dir, epochs, checkpoint, p
         phase["learning_rate"],
         batches.epoch * config.STEPS_PER_EPOCH + batches.skipped,
     )
-    Path(log_dir).mkdir(parents=True, exist_ok=True)
     name, history = config.NAME.lower(), keras.callbacks.History()
+    saving = SaveCheckpoint(log_dir, name, phase, batches, config.SNAPSHOT_STEPS)
     try:
-        for first, last, skipped in _spans(batches, epochs):
-            batches.start_at(first, skipped)
-            model.fit(
-                batches,
-                initial_epoch=first,
-                epochs=last,
-                steps_per_epoch=len(batches),
-                shuffle=False,  # the batches do it, reproducibly
-                validation_data=validation,
-                validation_steps=None if validation is None else len(validation),
-                callbacks=[
+        with ending_gently() as ending:
+            for first, last, skipped in _spans(batches, epochs):
+                batches.start_at(first, skipped)
+                follow = [
                     FollowEpochs(batches),
                     GoOnWithMeans(checkpoint if continued and skipped else None),
-                    SaveCheckpoint(log_dir, name, phase, batches, config.SNAPSHOT_STEPS),
-                    *history_callbacks(log_dir),
+                    StopAtBadLoss(batches),
+                    *history_callbacks(log_dir),  # what is killed before it is saved is done again
+                    saving,
+                    EndBetweenSteps(ending, saving.save_within),
                     *callbacks,
                     history,  # the last, for what the others add
-                ],
-            )
+                ]
+                _fit(model, batches, validation, first, last, follow)
     finally:
         for each in (batches, validation):
             if each is not None:
@@ -158,6 +174,20 @@ def run_phase(model, config, batches, validation, log_dir, epochs, checkpoint, p
         if batches.replaced:
             logger.warning("%d broken images were replaced in this phase.", batches.replaced)
     return history
+
+
+def _fit(model, batches, validation, first, last, callbacks):
+    """`fit` for the epochs from `first` to below `last`."""
+    model.fit(
+        batches,
+        initial_epoch=first,
+        epochs=last,
+        steps_per_epoch=len(batches),
+        shuffle=False,  # the batches do it, reproducibly
+        validation_data=validation,
+        validation_steps=None if validation is None else len(validation),
+        callbacks=callbacks,
+    )
 
 
 def _count_steps_from_the_beginning(optimizer, learning_rate, global_step):
