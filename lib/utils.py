@@ -13,13 +13,14 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from mrcnn.data.augmentation import HorizontalFlip
+from mrcnn.data.training_batches import Batches
 from mrcnn.drawing.canvas import grid_axes, new_axes, present, user_picture
 from mrcnn.images.image import plan_resize
 from mrcnn.matterport.detection_targets import global_generator
 from mrcnn.matterport.molding import mold_image
 from siamese_mrcnn.data.coco import CocoDataset
 from siamese_mrcnn.data.references import sample_reference
-from siamese_mrcnn.data.training_samples import SiameseBatches
+from siamese_mrcnn.data.training_samples import load_sample
 from siamese_mrcnn.evaluation import evaluate
 from siamese_mrcnn.figures.detections import draw_result
 
@@ -111,8 +112,8 @@ def siamese_data_generator(dataset, config, shuffle=True, augmentation=None, bat
     sized = copy.copy(config)
     sized.BATCH_SIZE = batch_size
     seed = int(global_generator().integers(2**31))
-    batches = SiameseBatches(
-        dataset, sized, 1000, seed=seed, augmentation=steps, shuffle=shuffle, workers=0
+    batches = Batches(
+        dataset, sized, 1000, seed, steps, shuffle=shuffle, workers=0, sample_loader=load_sample
     )
     for number in itertools.count():
         batches.start_at(*divmod(number, 1000))

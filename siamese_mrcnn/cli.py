@@ -1,12 +1,17 @@
 """`siamese-mrcnn`: detect, train, evaluate and look after weights from the command line."""
 
 import argparse
+import contextlib
 import importlib
 import logging
 import os
+import signal
 import sys
+import threading
 
+from mrcnn.harmless_text import for_terminal
 from siamese_mrcnn.commands.common import shared_arguments
+from siamese_mrcnn.commands.errors import sentence_of
 
 COMMANDS = {
     "detect": "find in pictures what a reference shows",
@@ -21,6 +26,7 @@ COMMANDS = {
     "demo": "find symbols that the trained model of the repository never saw",
 }
 INTERRUPTED = 130  # what shells report for Ctrl-C
+TERMINATED = 143  # for SIGTERM, by which systems ask a program to end
 UNREAD = 141  # and for a program whose reader, say `head`, has ended
 
 
@@ -32,15 +38,20 @@ def main(argv=None):
 
     Returns:
         0 if all went well, 1 after an error (a sentence on stderr says which), 130 after Ctrl-C,
-        141 if nobody reads what is printed. Arguments that cannot be understood end the process
-        with 2, as argparse does.
+        143 after SIGTERM, 141 if nobody reads what is printed. Arguments that cannot be understood
+        end the process with 2, as argparse does.
     """
+    _print_anything()
     arguments = _parser().parse_args(argv)
     _quieten(getattr(arguments, "verbose", False))
     try:
-        status = arguments.run(arguments) or 0
-        sys.stdout.flush()
+        with _terminated_as_interrupted():
+            status = arguments.run(arguments) or 0
+            sys.stdout.flush()
         return status
+    except TerminatedError:
+        print("siamese-mrcnn: terminated.", file=sys.stderr)
+        return TERMINATED
     except KeyboardInterrupt:
         print("siamese-mrcnn: interrupted.", file=sys.stderr)
         return INTERRUPTED
@@ -48,11 +59,38 @@ def main(argv=None):
         # Python flushes once more when it ends: to nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return UNREAD
-    except (ValueError, OSError, ImportError) as error:
+    except Exception as error:
         if getattr(arguments, "debug", False):
             raise
-        print(f"siamese-mrcnn: {_sentence(error)}", file=sys.stderr)
+        print(f"siamese-mrcnn: {sentence_of(error)}", file=sys.stderr)
         return 1
+
+
+class TerminatedError(KeyboardInterrupt):
+    """SIGTERM, which ends a command as Ctrl-C does."""
+
+
+@contextlib.contextmanager
+def _terminated_as_interrupted():
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before if before is not None else signal.SIG_DFL)
+
+
+def _terminate(number, frame):
+    raise TerminatedError
+
+
+def _print_anything():
+    """Names of files may hold what the terminal's encoding cannot write, or no text at all."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _parser():
@@ -77,18 +115,20 @@ def _parser():
     return parser
 
 
+class _Harmless(logging.Formatter):
+    """Messages name files, which may be called anything."""
+
+    def format(self, record):
+        return for_terminal(super().format(record), keep="\n")
+
+
 def _quieten(verbose):
     """Warnings and errors only, from TensorFlow's own machinery not even those."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Harmless("%(message)s"))
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler])
     logging.getLogger("absl").setLevel(logging.ERROR)
-
-
-def _sentence(error):
-    """What an error says; those of the operating system in words too."""
-    if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        return f"{error.filename}: {error.strerror}."
-    return str(error) or type(error).__name__
 
 
 if __name__ == "__main__":

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from mrcnn.files import atomic_path, written_whole
+from mrcnn.harmless_text import for_csv
 from mrcnn.images.image import read_image
+from mrcnn.images.picture_files import open_picture
 from mrcnn.visualize import show_image
 from siamese_mrcnn.data.references import prepare_reference
 from siamese_mrcnn.evaluation.coco_metrics import encode_mask
@@ -69,8 +71,11 @@ class PhotoSearch:
 
         Raises:
             mrcnn.images.image.ImageError: it is no picture.
-            OSError: it cannot be read, or the results cannot be written.
+            OSError: it cannot be read.
+            mrcnn.files.UnwritableError: the results cannot be written.
         """
+        with open_picture(photo):  # refuses pipes and devices, which never end
+            pass
         drawing, data_path = Path(f"{target}.png"), Path(f"{target}.json")
         search = fingerprint([*self._asked, str(photo), file_fingerprint(photo)])
         data = _data_of(data_path, search) if drawing.is_file() else None
@@ -108,9 +113,11 @@ def _data_of(path, search):
     """The data that an earlier call wrote, if its search was the same."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+        scores = [each["score"] for each in data["detections"]]
+        same = data["search"] == search and all(type(each) is float for each in scores)
+    except (FileNotFoundError, ValueError, LookupError, TypeError):  # none, or it was edited
         return None
-    return data if isinstance(data, dict) and data.get("search") == search else None
+    return data if same else None
 
 
 def write_ranking(findings, folder):
@@ -140,7 +147,8 @@ def _write_table(ranked, file):
     table.writerow(COLUMNS)
     for rank, each in enumerate(ranked, start=1):
         best = f"{each.best_score:.4f}" if each.scores else ""
-        table.writerow((rank, each.photo, len(each.scores), best, each.drawing))
+        cells = (rank, each.photo, len(each.scores), best, each.drawing)
+        table.writerow(map(for_csv, cells))
 
 
 def _draw(best):

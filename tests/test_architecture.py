@@ -14,6 +14,7 @@ LONGEST_FILE, LONGEST_FUNCTION, LARGEST_FOLDER = 350, 50, 13  # lines, lines, mo
 # Folders and single files of each package from low to high: what stands in one row may import what
 # stands in rows above it, and nothing of its own row but itself.
 CORE_ORDER = [
+    ["locks", "harmless_text"],
     ["files", "conventions", "backend_check", "progress"],
     ["resumable_download"],
     ["config", "ops", "images"],

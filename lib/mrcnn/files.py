@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import math
 import os
 import platform
 import re
@@ -13,23 +12,29 @@ from pathlib import Path
 
 from rich.filesize import decimal
 
-OVERHEAD = 4096  # bytes that HDF5 needs for a tensor at most, besides its numbers
+from mrcnn.locks import LOCK, alone_in
+
 LEFTOVER = re.compile(r"\..+\.(\d{1,9})(?:@(\w{8}))?\.partial(\.\w+)*")  # see `atomic_path`
 A_DAY = 24 * 3600  # seconds
 
 
+class UnwritableError(OSError):
+    """A file that could not be written; what stood there before still does."""
+
+
 @contextlib.contextmanager
-def atomic_path(path, suffix="", size=0):
+def atomic_path(path, suffix="", size=0, durable=True):
     """A temporary path to write to, renamed to `path` when the block ends well.
 
     Args:
         path: the file to make; its folder is made if necessary.
         suffix: ending of the temporary name, for writers that insist on one.
-        size: bytes that must be free. HDF5 may crash where a disk fills up while it writes, so
-            writers of HDF5 files state what they need.
+        size: bytes that will be written, as far as that is known.
+        durable: wait until the disk has it. Not worth it for one of thousands of small files that
+            can be made again.
 
     Raises:
-        OSError: the file could not be written; what stood at `path` before still does.
+        UnwritableError: the file could not be written; what stood at `path` before still does.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}@{_host()}.partial{suffix}")
@@ -38,11 +43,12 @@ def atomic_path(path, suffix="", size=0):
         _clear_leftovers(path.parent)
         require_room(path.parent, size)
         yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
+        if durable:
+            with open(temporary, "rb+") as file:
+                os.fsync(file.fileno())
         os.replace(temporary, path)
-    except (OSError, RuntimeError) as error:  # h5py reports a full disk as either
-        raise OSError(
+    except OSError as error:
+        raise UnwritableError(
             f"{path} could not be written. Any earlier file of that name is unchanged; free some "
             f"space or choose another folder, and save again. The reason: {error}"
         ) from error
@@ -67,18 +73,20 @@ def new_folder(path):
 
     Args:
         path: of the folder to make; there must be none.
+
+    Raises:
+        mrcnn.locks.InUseError: another program makes it.
     """
     path = Path(path)
     unfinished = path.with_name(f".{path.name}.partial")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    yield unfinished
+    with alone_in(unfinished):
+        for left in unfinished.iterdir():
+            if left.is_dir() and not left.is_symlink():
+                shutil.rmtree(left)
+            elif left.name != LOCK:
+                left.unlink()
+        yield unfinished
     os.replace(unfinished, path)
-
-
-def hdf5_size(tensors):
-    """Bytes that an HDF5 file of these float32 tensors (or variables) needs at most."""
-    return sum(4 * math.prod(tensor.shape) + OVERHEAD for tensor in tensors)
 
 
 def require_room(folder, size):

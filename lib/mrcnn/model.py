@@ -57,6 +57,7 @@ class MaskRCNN(TrainingMethods, WeightsMethods, MatterportMethods):
     Attributes:
         keras_model: the `keras.Model` of this mode; it holds the weights.
         epoch: epochs that the weights have been trained for.
+        latest: checkpoint in that folder when the model was loaded or trained last.
         log_dir, checkpoint_path: folder of the current training run, and the path of its
             checkpoints with {epoch:04d} in it; texts.
     """

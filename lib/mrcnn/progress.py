@@ -18,8 +18,9 @@ def progress_bar(unit, shown=True):
 
     Args:
         unit: what is counted, say "images".
-        shown: whether to show it at all.
+        shown: whether to show it at all; in a log of many lines it never is.
     """
+    console = Console(stderr=True)
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -29,8 +30,8 @@ def progress_bar(unit, shown=True):
         TextColumn("gone,"),
         TimeRemainingColumn(),
         TextColumn("left"),
-        console=Console(stderr=True),
-        disable=not shown,
+        console=console,
+        disable=not (shown and (console.is_terminal or console.is_jupyter)),
     )
 
 

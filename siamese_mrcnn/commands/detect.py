@@ -3,15 +3,19 @@
 Writes for each picture NAME a drawing NAME_found.png and its data NAME_found.json: boxes
 [y1, x1, y2, x2] in pixels, scores, and masks as COCO run lengths. Of several pictures ranking.csv
 has the best score first, and best.png shows the best. Called again after an interruption, it goes
-on with the pictures that are left.
+on with the pictures that are left. A picture that cannot be searched stops no other.
 """
 
+import os
 import sys
 from pathlib import Path
 
+from mrcnn.harmless_text import for_terminal
 from siamese_mrcnn.commands import common
+from siamese_mrcnn.commands.errors import sentence_of
 
-ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
+LONGEST_STEM = 120  # bytes of a photo's name that its results keep; systems allow 255 in all
+NAMED = 5  # of the files that are passed over
 
 
 def add_arguments(parser):
@@ -58,6 +62,7 @@ def run(arguments):
             "the next time. Name another folder by --out."
         )
     common.load_backend(arguments)
+    from mrcnn.locks import alone_in
     from siamese_mrcnn.config import make_config
     from siamese_mrcnn.photo_search import PhotoSearch, write_ranking
 
@@ -70,59 +75,95 @@ def run(arguments):
     )
     model = common.detection_model(config, arguments.weights, arguments.logs)
     search = PhotoSearch(model, arguments.reference, crops, filled=not arguments.contour)
-    findings = []
-    for number, (path, target) in enumerate(zip(paths, output_names(paths, out), strict=True), 1):
-        try:
-            findings.append(search.find(path, target))
-        except (ValueError, OSError) as error:
-            if len(paths) == 1:
-                raise
-            print(f"siamese-mrcnn: {error}", file=sys.stderr)
-        else:
-            counted = f"[{number}/{len(paths)}] " if len(paths) > 1 else ""
-            print(counted + _sentence(findings[-1]), flush=True)
-    if len(paths) > 1 and findings:
-        print("The best first:", *write_ranking(findings, out))
+    with alone_in(out):
+        findings = search_all(search, paths, output_names(paths, out))
+        if len(paths) > 1 and findings:
+            print("The best first:", *map(for_terminal, write_ranking(findings, out)))
     failed = len(paths) - len(findings)
     if failed:
         print(f"siamese-mrcnn: {failed} of {len(paths)} failed.", file=sys.stderr)
     return 1 if failed else 0
 
 
+def search_all(search, paths, targets):
+    """Search photos, and say of each what came of it: the list of those that could be searched.
+
+    Raises:
+        mrcnn.files.UnwritableError: results cannot be written, which no other photo would change.
+        Exception: whatever a single photo raised.
+    """
+    from mrcnn.files import UnwritableError
+
+    findings = []
+    for number, (path, target) in enumerate(zip(paths, targets, strict=True), 1):
+        try:
+            findings.append(search.find(path, target))
+        except UnwritableError:
+            raise
+        except Exception as error:
+            if len(paths) == 1:
+                raise
+            print(f"siamese-mrcnn: {sentence_of(error, path)}", file=sys.stderr)
+        else:
+            counted = f"[{number}/{len(paths)}] " if len(paths) > 1 else ""
+            print(counted + _sentence(findings[-1]), flush=True)
+    return findings
+
+
 def _sentence(finding):
     earlier = "" if finding.is_new else " earlier"
-    return f"{finding.photo}: {len(finding.scores)} found{earlier}, see {finding.drawing}"
+    photo, drawing = for_terminal(finding.photo), for_terminal(finding.drawing)
+    return f"{photo}: {len(finding.scores)} found{earlier}, see {drawing}"
 
 
 def find_images(names):
-    """The picture files among files and folders, in order.
+    """The picture files among files and folders, in order; of folders, what else they hold is told.
 
     Raises:
         FileNotFoundError: a name is neither, or a folder holds no pictures.
     """
     paths = []
     for name in map(Path, names):
-        if not name.is_dir():
+        if name.is_dir():
+            paths += _pictures_in(name)
+        elif not name.exists():
+            raise FileNotFoundError(f"There is no picture {name}. Check the path.")
+        else:
             paths.append(name)
-            continue
-        inside = sorted(path for path in name.iterdir() if path.suffix.lower() in ENDINGS)
-        if not inside:
-            raise FileNotFoundError(f"The folder {name} holds no pictures ({_endings()}).")
-        paths += inside
-    missing = [str(path) for path in paths if not path.is_file()]
-    if missing:
-        raise FileNotFoundError(f"There is no picture {missing[0]}. Check the path.")
     return paths
+
+
+def _pictures_in(folder):
+    """What has the name of a picture and is no folder; hidden files do not count."""
+    from mrcnn.images.picture_files import PICTURE_ENDINGS
+
+    shown = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    inside = [
+        path for path in shown if path.suffix.lower() in PICTURE_ENDINGS and not path.is_dir()
+    ]
+    endings = ", ".join(sorted(PICTURE_ENDINGS))
+    if not inside:
+        raise FileNotFoundError(f"The folder {folder} holds no pictures ({endings}).")
+    others = [for_terminal(path.name) for path in shown if path not in set(inside)]
+    if others:
+        more = f" and {len(others) - NAMED} more" if len(others) > NAMED else ""
+        print(
+            f"siamese-mrcnn: {len(others)} of {len(shown)} in {for_terminal(folder)} are passed "
+            f"over, as they are no files named like pictures: {', '.join(others[:NAMED])}{more}",
+            file=sys.stderr,
+        )
+    return inside
 
 
 def output_names(paths, folder):
     """Where results go, without ending; numbered where two pictures share a name."""
     targets, used = [], set()
     for path in paths:
-        stem, number = path.stem, 1
+        own = os.fsencode(path.stem)[:LONGEST_STEM].decode("utf-8", "replace")
+        stem, number = own, 1
         while stem in used:
             number += 1
-            stem = f"{path.stem}_{number}"
+            stem = f"{own}_{number}"
         used.add(stem)
         targets.append(folder / f"{stem}_found")
     return targets
@@ -155,7 +196,3 @@ def _cut(name, picture, box):
             "pixels (height x width). Give y1,x1,y2,x2 inside it."
         )
     return picture[y1:y2, x1:x2]
-
-
-def _endings():
-    return ", ".join(sorted(ENDINGS))

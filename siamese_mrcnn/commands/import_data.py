@@ -10,6 +10,7 @@ files, or a folder of pictures and mask files:
 An interrupted call goes on where it stopped when it is repeated.
 """
 
+from mrcnn.harmless_text import for_terminal
 from siamese_mrcnn.commands import common
 
 
@@ -64,4 +65,4 @@ def run(arguments):
         arguments.link,
         arguments.value_range,
     )
-    print(to_text(imported))
+    print(for_terminal(to_text(imported), keep="\n"))

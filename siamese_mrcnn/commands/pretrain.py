@@ -4,7 +4,7 @@ Writes weights of the whole model; `train --weights FILE` goes on from there. An
 goes on after its last whole epoch when it is repeated.
 """
 
-from pathlib import Path
+import shutil
 
 from siamese_mrcnn.commands import common
 
@@ -26,6 +26,7 @@ def run(arguments):
     common.load_backend(arguments)
     import keras
 
+    from mrcnn.locks import alone_in
     from mrcnn.weights.hdf5 import KERAS_SUFFIX
     from siamese_mrcnn.config import make_config
     from siamese_mrcnn.model import SiameseMaskRCNN
@@ -44,13 +45,10 @@ def run(arguments):
     )
     keras.utils.set_random_seed(config.SEED)
     model = SiameseMaskRCNN("training", "logs", config)
-    pretrain(
-        model,
-        training,
-        arguments.epochs,
-        config.STEPS_PER_EPOCH,
-        arguments.workers,
-        backup=Path(f"{arguments.out}.unfinished"),
-    )
-    model.save_weights(arguments.out)
+    backup = f"{arguments.out}.unfinished"
+    with alone_in(backup):
+        steps = config.STEPS_PER_EPOCH
+        pretrain(model, training, arguments.epochs, steps, arguments.workers, backup)
+        model.save_weights(arguments.out)
+        shutil.rmtree(backup)
     print(f"Weights to start from: {arguments.out}")

@@ -134,6 +134,8 @@ def run(arguments):
     model = SiameseMaskRCNN("training", arguments.logs, config)
     watching = watch(arguments, model, validation)
     start_from(model, arguments.weights, arguments.split, training, arguments.exclude)
+    for each in watching:
+        each.catch_up()
     run_schedule(
         model,
         choose_phases(arguments, saved_phase(model.checkpoint)),

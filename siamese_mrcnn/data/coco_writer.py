@@ -1,5 +1,6 @@
 """What drawn data sets share: a folder of one's own, pictures, and entries in COCO's layout."""
 
+import contextlib
 import json
 
 import cv2
@@ -7,6 +8,7 @@ import numpy as np
 from pycocotools import mask as rle_tools
 
 from mrcnn.files import written_whole
+from mrcnn.locks import LOCK, alone_in
 from siamese_mrcnn.data.rle import run_lengths_of
 
 JPEG_QUALITY = 95
@@ -16,8 +18,9 @@ class DrawnFolderError(ValueError):
     """A folder that cannot take a drawn data set, or numbers that cannot be drawn."""
 
 
-def claim(folder, marker, recipe):
-    """Mark an empty folder as that of a recipe, or make sure that it already is.
+@contextlib.contextmanager
+def claimed(folder, marker, recipe):
+    """Be alone in a folder that is empty, and then marked by a recipe, or already is so.
 
     Args:
         folder: pathlib.Path, empty, missing, or claimed before.
@@ -26,15 +29,19 @@ def claim(folder, marker, recipe):
 
     Raises:
         DrawnFolderError: if the folder holds something else.
+        mrcnn.locks.InUseError: another program writes into it.
     """
-    if _read_json(folder / marker) == recipe:
-        return
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise DrawnFolderError(
-            f"{folder} already holds something else, which is not overwritten. Give an empty "
-            "folder, or delete this one if it is an older drawing or import."
-        )
-    write_json(folder / marker, recipe)
+    if folder.exists() and not folder.is_dir():
+        raise DrawnFolderError(f"{folder} is a file. Give an empty folder.")
+    with alone_in(folder):
+        if _read_json(folder / marker) != recipe:
+            if {path.name for path in folder.iterdir()} - {LOCK}:
+                raise DrawnFolderError(
+                    f"{folder} already holds something else, which is not overwritten. Give an "
+                    "empty folder, or delete this one if it is an older drawing or import."
+                )
+            write_json(folder / marker, recipe)
+        yield
 
 
 def check_counts(train_images, val_images, image_size, sides, seed):

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from mrcnn.files import written_whole
+from mrcnn.locks import alone_in
 from siamese_mrcnn.evaluation.coco_metrics import coco_metrics, ground_truth
 from siamese_mrcnn.evaluation.detect_queries import scattered, search_images
 from siamese_mrcnn.evaluation.progress_log import EvaluationLog
@@ -92,6 +93,7 @@ def evaluate(
 
     Raises:
         EvaluationError: an argument makes no sense, or nothing could be evaluated.
+        mrcnn.locks.InUseError: another evaluation writes into the folder.
     """
     loader, replayed = _loader(
         dataset, model.config, classes, runs, shots, profile, limit, seed, references
@@ -255,10 +257,10 @@ def _settings(config, rules):
 
 @contextlib.contextmanager
 def _folder(output):
-    """The folder to write into; a passing one if nothing shall stay."""
+    """The folder to write into, alone; a passing one if nothing shall stay."""
     if output is not None:
-        Path(output).mkdir(parents=True, exist_ok=True)
-        yield Path(output)
+        with alone_in(output):
+            yield Path(output)
         return
     with tempfile.TemporaryDirectory() as folder:
         yield Path(folder)

@@ -13,6 +13,7 @@ import numpy as np
 
 import mrcnn.config
 from mrcnn.data.prefetch import ahead
+from mrcnn.locks import alone_in
 from mrcnn.progress import track
 from siamese_mrcnn.evaluation.coco_metrics import (
     coco_metrics,
@@ -63,6 +64,7 @@ def evaluate_plain(model, dataset, limit=None, output="evaluation", workers=2, p
 
     Raises:
         BaselineError: model and data set do not go together.
+        mrcnn.locks.InUseError: another evaluation writes into the folder.
     """
     _check(model, dataset, limit)
     image_ids = [int(image_id) for image_id in dataset.image_ids[:limit]]
@@ -70,9 +72,11 @@ def evaluate_plain(model, dataset, limit=None, output="evaluation", workers=2, p
     sources = [source_ids(dataset.image_info, "image")[image_id] for image_id in image_ids]
     before = model.config.DETECTION_MIN_CONFIDENCE
     model.config.DETECTION_MIN_CONFIDENCE = MIN_CONFIDENCE
+    images = list(zip(image_ids, sources, strict=True))
     try:
-        log = EvaluationLog(_log_path(model, sources, output))
-        _search(model, dataset, list(zip(image_ids, sources, strict=True)), log, workers, progress)
+        with alone_in(output):
+            log = EvaluationLog(_log_path(model, sources, output))
+            _search(model, dataset, images, log, workers, progress)
     finally:
         model.config.DETECTION_MIN_CONFIDENCE = before
     results = [result for image in log for result in image["results"]]

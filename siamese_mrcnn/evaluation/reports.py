@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mrcnn.drawing.tables import Table
 from mrcnn.files import written_whole
+from mrcnn.harmless_text import for_csv, for_markdown
 from siamese_mrcnn.evaluation.coco_metrics import METRICS
 
 KIND_TITLES = {"bbox": "boxes", "segm": "masks"}
@@ -76,7 +77,7 @@ def write_report(report, folder):
         json.dump(report, file, indent=1)
         file.write("\n")
     with written_whole(folder / "report.csv") as file:
-        csv.writer(file).writerows(_table(report))
+        csv.writer(file).writerows(map(for_csv, row) for row in _table(report))
     with written_whole(folder / "report.md") as file:
         file.write(to_markdown(report))
 
@@ -130,7 +131,7 @@ def _description(report):
     )
     failures = report["failures"]
     if failures:
-        lines = [f"- {count} x {reason}" for reason, count in failures.items()]
+        lines = [f"- {count} x {for_markdown(reason)}" for reason, count in failures.items()]
         text += (
             "\n\nNot evaluated (all runs together), and counted as nothing found:\n\n"
             + "\n".join(lines)
@@ -143,7 +144,11 @@ def _split(report):
     split = report.get("split")
     if split is None:
         return ""
-    return f" Novel: {', '.join(split)}." if isinstance(split, list) else f" Split {split}."
+    return (
+        f" Novel: {', '.join(map(for_markdown, split))}."
+        if isinstance(split, list)
+        else f" Split {split}."
+    )
 
 
 def _kinds(report):

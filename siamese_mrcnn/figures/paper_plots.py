@@ -149,7 +149,7 @@ def _draw_classes(ax, bars):
             linewidth=1.2,
             label=f"mean of {subset} classes: {mean:.1f} %",
         )
-    ax.set_xticks(range(len(names)), names, rotation=90, fontsize=CLASS_SIZE)
+    ax.set_xticks(range(len(names)), names, rotation=90, fontsize=CLASS_SIZE, parse_math=False)
     ax.set_xlim(-0.8, len(names) - 0.2)
     ax.legend(frameon=False, fontsize=TICK_SIZE, loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
     _style(ax)

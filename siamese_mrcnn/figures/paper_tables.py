@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mrcnn.drawing import tables
 from mrcnn.files import written_whole
+from mrcnn.harmless_text import for_csv
 from siamese_mrcnn.evaluation.coco_metrics import METRICS
 from siamese_mrcnn.evaluation.reports import KIND_TITLES, mean_over_splits, percent, summarize
 from siamese_mrcnn.evaluation.saved_reports import PUBLISHED, published_reports, select
@@ -53,7 +54,7 @@ class Table:
         writer.writerow(head)
         for row in self.rows:
             numbers = [number for cell in row[self.texts :] for number in _numbers(cell)]
-            writer.writerow([*row[: self.texts], *numbers])
+            writer.writerow(map(for_csv, [*row[: self.texts], *numbers]))
         return text.getvalue()
 
     def __str__(self):

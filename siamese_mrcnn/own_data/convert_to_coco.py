@@ -13,8 +13,9 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from mrcnn.drawing.tables import Table
+from mrcnn.files import atomic_path
 from mrcnn.progress import track
-from siamese_mrcnn.data.coco_writer import JPEG_QUALITY, claim, write_json
+from siamese_mrcnn.data.coco_writer import JPEG_QUALITY, claimed, write_json
 from siamese_mrcnn.fingerprints import file_fingerprint, fingerprint
 from siamese_mrcnn.own_data.image_files import has_many_bits
 
@@ -81,10 +82,10 @@ def import_data(data, folder, test=None, test_part=0.2, seed=0, link=False, valu
         "content": fingerprint(contents),
     }
     recipe |= {"range": list(value_range)} if value_range is not None else {}
-    claim(folder, MARKER, recipe)
-    for portion, source in zip(PORTIONS, (data, test or data), strict=True):
-        if contents[portion]["images"]:
-            _write(folder, portion, contents[portion], source, link, value_range)
+    with claimed(folder, MARKER, recipe):
+        for portion, source in zip(PORTIONS, (data, test or data), strict=True):
+            if contents[portion]["images"]:
+                _write(folder, portion, contents[portion], source, link, value_range)
     notes = [note for each in (data, test) if each is not None for note in each.notes]
     notes += _unannotated(data, test) + _obstacles(contents)
     counts = {portion: len(content["images"]) for portion, content in contents.items()}
@@ -243,16 +244,13 @@ def _bring(source, target, link, turned, value_range):
     changed = turned or value_range is not None
     if target.is_file() and (changed or target.stat().st_size == source.stat().st_size):
         return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    passing = target.with_name(target.name + ".part")
-    passing.unlink(missing_ok=True)
-    if changed:
-        _write_changed(source, passing, value_range)
-    elif link:
-        passing.symlink_to(source)
-    else:
-        shutil.copyfile(source, passing)
-    os.replace(passing, target)
+    with atomic_path(target, durable=False) as passing:
+        if changed:
+            _write_changed(source, passing, value_range)
+        elif link:
+            passing.symlink_to(source)
+        else:
+            shutil.copyfile(source, passing)
 
 
 def _write_changed(source, target, value_range):

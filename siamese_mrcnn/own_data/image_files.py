@@ -4,9 +4,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from PIL import Image
-
-from mrcnn.images.image import DAMAGE, ImageError
+from mrcnn.images.picture_files import ImageError, open_picture
 from siamese_mrcnn.data.image_places import place_of
 
 NAMED = 5  # of many files, how many a sentence names
@@ -35,11 +33,8 @@ def look_at(path):
     Raises:
         ImageError: it cannot be read.
     """
-    try:
-        with Image.open(path) as picture:
-            stored, mark = (picture.height, picture.width), picture.getexif().get(ORIENTATION, 1)
-    except DAMAGE as error:
-        raise ImageError(f"The image file {path} cannot be read: {error}.") from error
+    with open_picture(path) as picture:
+        stored, mark = (picture.height, picture.width), picture.getexif().get(ORIENTATION, 1)
     return PictureFile(
         stored,
         stored[::-1] if mark in ON_ITS_SIDE else stored,
@@ -49,7 +44,7 @@ def look_at(path):
 
 def has_many_bits(path):
     """Whether the values of a grey picture file have more than 8 bits."""
-    with Image.open(path) as picture:
+    with open_picture(path) as picture:
         return picture.mode.startswith(("I", "F"))
 
 

@@ -5,14 +5,12 @@ mark turns it. Shapes of one label and one group number are one instance.
 """
 
 import base64
-import binascii
 import io
 import math
 
 import numpy as np
 from PIL import Image
 
-from mrcnn.images.image import DAMAGE
 from siamese_mrcnn.data.annotation_check import MOST_PIXELS
 from siamese_mrcnn.data.outlines import AnnotationError
 from siamese_mrcnn.data.rle import run_lengths_of
@@ -86,7 +84,7 @@ def _outline(shape, content, place):
             f"{place} has the type {kind!r:.40}, but a mask needs one that has an area: "
             f"{', '.join(SHAPES)}, mask. Draw it anew in labelme, or delete it."
         ) from error
-    except (ValueError, TypeError, binascii.Error, *DAMAGE) as error:
+    except Exception as error:  # also what Pillow raises for a damaged mask, of no common class
         raise AnnotationError(f"{place} is no {kind}: {error}. Draw it anew.") from error
     if len(polygon) < 3:
         raise AnnotationError(f"{place} is no {kind}: it has {len(points)} points. Draw it anew.")

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
-from mrcnn.data.mask_folder import SUFFIXES, MaskFileError, find_masked_images, read_masks
-from mrcnn.images.image import DAMAGE
+from mrcnn.data.mask_folder import MaskFileError, find_masked_images, read_masks
+from mrcnn.images.picture_files import PICTURE_ENDINGS, open_picture
 
 LABELS = (".png", ".bmp", ".tif", ".tiff", ".gif")  # formats that keep values as they are
 SOFT_VALUES = 16  # a label image with more values may be a soft-edged mask by mistake
@@ -53,7 +52,7 @@ def list_mask_folder(folder, category=None):
         place = Path(folder) / image.name
         files = [InstanceFile(path, category, True) for path in image.masks]
         for own in filter(Path.is_dir, _visible(place / "masks")):
-            masks = (path for path in _visible(own) if path.suffix.lower() in SUFFIXES)
+            masks = (path for path in _visible(own) if path.suffix.lower() in PICTURE_ENDINGS)
             files += [InstanceFile(path, own.name, True) for path in masks]
         for path in _visible(place / "labels"):
             files.append(InstanceFile(_keeps_values(path), path.stem, False))
@@ -107,14 +106,11 @@ def _keeps_values(path):
 
 def _values(path):
     """One whole number for each pixel, 0 where it is black or transparent: int64 [H, W]."""
-    try:
-        with Image.open(path) as picture:
-            if picture.mode in ("P", "PA"):  # which entry of a palette is black differs
-                picture = picture.convert("RGBA")
-            array = np.asarray(picture)
-            has_alpha = picture.mode in ("LA", "RGBA")
-    except DAMAGE as error:
-        raise MaskFileError(f"{path} cannot be read: {error}. Save it again.") from error
+    with open_picture(path) as picture:
+        if picture.mode in ("P", "PA"):  # which entry of a palette is black differs
+            picture = picture.convert("RGBA")
+        array = np.asarray(picture)
+        has_alpha = picture.mode in ("LA", "RGBA")
     if array.dtype.kind not in "bui":
         raise MaskFileError(f"{path} must be of whole numbers, but is of {array.dtype}.")
     values = array.astype(np.int64).reshape(*array.shape[:2], -1)

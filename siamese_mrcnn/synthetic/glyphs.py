@@ -20,7 +20,7 @@ from siamese_mrcnn.data.coco_writer import (
     DrawnFolderError,
     annotation_entry,
     check_counts,
-    claim,
+    claimed,
     image_entry,
     write_json,
     write_picture,
@@ -100,16 +100,16 @@ def make_glyphs(
         "characters": "".join(category.character for category in chosen),
         "seed": int(seed),
     }
-    claim(folder, MARKER, recipe)
-    portions = [
-        portion for portion in ("train", "val") if not _annotations(folder, portion).exists()
-    ]
-    pieces = {portion: _pieces(folder, recipe, portion) for portion in portions}
-    _draw([*itertools.chain(*pieces.values())], workers or os.cpu_count() or 1, progress)
-    for portion in portions:
-        _join(pieces[portion], _annotations(folder, portion), chosen)
-    with contextlib.suppress(FileNotFoundError):
-        (folder / PIECES).rmdir()
+    with claimed(folder, MARKER, recipe):
+        portions = [
+            portion for portion in ("train", "val") if not _annotations(folder, portion).exists()
+        ]
+        pieces = {portion: _pieces(folder, recipe, portion) for portion in portions}
+        _draw([*itertools.chain(*pieces.values())], workers or os.cpu_count() or 1, progress)
+        for portion in portions:
+            _join(pieces[portion], _annotations(folder, portion), chosen)
+        with contextlib.suppress(FileNotFoundError):
+            (folder / PIECES).rmdir()
     return folder
 
 
@@ -157,7 +157,8 @@ def _drawn(pieces, workers):
 
 
 def _begin_worker():
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent process decides
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # the parent process decides
     threading.Thread(target=_end_with_parent, daemon=True).start()
     cv2.setNumThreads(0)  # the workers share the cores already
 

@@ -7,7 +7,7 @@ import numpy as np
 from siamese_mrcnn.data.coco_writer import (
     annotation_entry,
     check_counts,
-    claim,
+    claimed,
     image_entry,
     write_json,
     write_picture,
@@ -46,9 +46,9 @@ def make_shapes(folder, train_images=200, val_images=40, image_size=256, seed=0)
         "image_size": int(image_size),
         "seed": int(seed),
     }
-    claim(folder, MARKER, recipe)
-    for portion, count in (("train", train_images), ("val", val_images)):
-        _draw_portion(folder, portion, count, recipe)
+    with claimed(folder, MARKER, recipe):
+        for portion, count in (("train", train_images), ("val", val_images)):
+            _draw_portion(folder, portion, count, recipe)
     return folder
 
 

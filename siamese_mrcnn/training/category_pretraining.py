@@ -12,10 +12,12 @@ from keras import layers, ops
 from mrcnn.data.training_batches import EpochBatches, FollowEpochs
 from mrcnn.modeling.conv_norm import batch_statistics, normalized_convolutions
 from mrcnn.ops.initializers import RandomKernel
-from mrcnn.training.fit import compilation
+from mrcnn.training.fit import SaveCheckpoint, compilation
 from mrcnn.training.optimizer import GloballyClippedAdam
 from mrcnn.training.random_start import start_at_random
-from mrcnn.weights.hdf5 import named_variables
+from mrcnn.training.safeguards import StopAtBadLoss
+from mrcnn.weights import checkpoints
+from mrcnn.weights.hdf5 import load_weights, named_variables
 from siamese_mrcnn.data.references import NoReferenceError, sample_reference
 from siamese_mrcnn.data.training_samples import active_classes
 from siamese_mrcnn.modeling.matching import LEVELS
@@ -23,6 +25,7 @@ from siamese_mrcnn.modeling.matching import LEVELS
 LEARNING_RATE = 0.001  # after WARM_UP; then it falls to nothing along a cosine
 WARM_UP = 200  # steps, from a twentieth of the rate
 BATCH = 32  # crops
+NAME = "naming"  # of checkpoints
 
 
 class PretrainingError(ValueError):
@@ -54,10 +57,10 @@ class CategoryCrops(EpochBatches):
                 f"The data set has {len(self.categories)} categories to learn from, but telling "
                 "them apart needs two. Choose another split, or train without this step."
             )
-        self._dataset, self._config, self._seed = dataset, config, seed
+        self._dataset, self._config, self.seed = dataset, config, seed
 
     def _make(self, epoch, index):
-        rng = np.random.default_rng([self._seed, epoch, index])
+        rng = np.random.default_rng([self.seed, epoch, index])
         pictures, labels = [], []
         failure = None
         for _ in range(100 * BATCH):
@@ -138,8 +141,8 @@ def pretrain(model, dataset, epochs, steps, workers=2, backup=None, verbose=1):
         dataset: prepared data set; its `active_classes`, if it has any, limit the categories.
         epochs, steps: to train, and batches an epoch.
         workers: threads that load.
-        backup: folder that an interrupted call goes on from after the last whole epoch, emptied
-            at the end; None keeps nothing.
+        backup: folder of a checkpoint that an interrupted call goes on from after the last whole
+            epoch; it stays for the caller to remove when the result is written. None keeps nothing.
         verbose: 1 shows progress, 0 does not.
 
     Returns:
@@ -173,10 +176,39 @@ def _fit(naming, config, crops, epochs, backup, verbose):
     )
     # As in `mrcnn.training.fit.compile_phase`: or TensorFlow would trace the first step twice.
     naming.optimizer.build(naming.trainable_variables)
-    callbacks = [FollowEpochs(crops)]
+    callbacks = [FollowEpochs(crops), StopAtBadLoss()]
+    done = 0
     if backup is not None:
-        callbacks.append(keras.callbacks.BackupAndRestore(backup))
-    return naming.fit(crops, epochs=epochs, shuffle=False, callbacks=callbacks, verbose=verbose)
+        phase = {"epochs": epochs, "steps": len(crops), "seed": crops.seed, "rate": LEARNING_RATE}
+        done = _take_up(naming, backup, phase)
+        callbacks.append(SaveCheckpoint(backup, NAME, phase, crops, only_latest=True))
+    return naming.fit(
+        crops,
+        initial_epoch=done,
+        epochs=epochs,
+        shuffle=False,
+        callbacks=callbacks,
+        verbose=verbose,
+    )
+
+
+def _take_up(naming, backup, phase):
+    """Load the latest checkpoint of a call with the same arguments: how many epochs it trained.
+
+    Raises:
+        PretrainingError: it is of a call with others.
+    """
+    latest = checkpoints.latest_checkpoint(backup)
+    if latest is None:
+        return 0
+    if checkpoints.saved_phase(latest) == phase:
+        load_weights(naming, latest)
+        if checkpoints.restore_optimizer(naming, latest, phase):
+            return checkpoints.epoch_of(latest)
+    raise PretrainingError(
+        f"{backup} was left by a call with other arguments, so this one cannot go on from there. "
+        "Repeat it as it was, or delete the folder to begin anew."
+    )
 
 
 def _rate(steps):

@@ -12,7 +12,13 @@ import numpy as np
 
 from mrcnn.data.postprocessing import Detections
 from mrcnn.images.masks import boxes_of_masks
-from mrcnn.training.history import TensorBoardFiles, add_to_history, has_tensorboard
+from mrcnn.training.history import (
+    TensorBoardFiles,
+    add_to_history,
+    has_tensorboard,
+    history_of,
+)
+from mrcnn.weights.checkpoints import steps_after
 from siamese_mrcnn.evaluation.coco_metrics import decode_results
 from siamese_mrcnn.evaluation.one_shot import PROFILES, evaluate
 from siamese_mrcnn.evaluation.queries import QueryLoader
@@ -101,6 +107,22 @@ class OneShotAP(keras.callbacks.Callback):
         self._rehearse()
         self._drawn = self._choose_drawn(pictures)
 
+    def catch_up(self):
+        """Measure the epoch that a loaded checkpoint ends, if a kill came before its numbers.
+
+        Call it before training goes on; it does nothing where history.csv has them, or has no line
+        of that epoch.
+        """
+        run = self.watched
+        epoch = run.epoch
+        if not epoch or epoch % self.every or steps_after(epoch, run.checkpoint):
+            return
+        line = run.log_dir and history_of(run.log_dir, epoch)
+        if line and not any(line.get(name) for name in MEASURED):
+            self.files = TensorBoardFiles(run.log_dir)
+            self._record(epoch)
+            self.files.close()
+
     def on_train_begin(self, logs=None):
         if self.model is not self.watched.keras_model:
             raise ValueError(
@@ -112,13 +134,9 @@ class OneShotAP(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if (epoch + 1) % self.every:
             return
-        with tempfile.TemporaryDirectory() as folder:
-            values = self.measure(folder)
-            if logs is not None:
-                logs.update(values)
-            add_to_history(self.watched.log_dir, epoch + 1, values)
-            if has_tensorboard():
-                self._write(epoch + 1, values, folder)
+        values = self._record(epoch + 1)
+        if logs is not None:
+            logs.update(values)
 
     def on_train_end(self, logs=None):
         self.files.close()
@@ -179,6 +197,15 @@ class OneShotAP(keras.callbacks.Callback):
                 truth = {"rois": boxes_of_masks(masks), "masks": masks}
                 chosen.append((dataset.class_names[query.class_id], image, query, truth))
         return chosen
+
+    def _record(self, epoch):
+        """Measure, and write the values of an epoch, which counts from 1."""
+        with tempfile.TemporaryDirectory() as folder:
+            values = self.measure(folder)
+            add_to_history(self.watched.log_dir, epoch, values)
+            if has_tensorboard():
+                self._write(epoch, values, folder)
+        return values
 
     def _write(self, epoch, values, folder):
         for name, value in values.items():

@@ -9,13 +9,11 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
 from mrcnn import files
-from mrcnn.files import atomic_path, hdf5_size, new_folder, written_whole
-from mrcnn.weights.hdf5 import save_original_weights
-from mrcnn.weights.layout import flat
+from mrcnn.files import UnwritableError, atomic_path, new_folder, written_whole
+from mrcnn.locks import InUseError
 
 SAVE_BY_HAND = """
 import sys, time
@@ -29,24 +27,32 @@ with atomic_path(sys.argv[1]) as temporary, open(temporary, "wb") as file:
     time.sleep(60)
 """
 
-# Writing beyond the limit fails like writing on a full disk does.
+# Writing beyond the limit fails as on a full disk. HDF5 itself crashes there at some sizes.
 FULL_DISK = """
 import resource, sys
 import keras
 import numpy as np
+from mrcnn.weights.checkpoints import save_optimizer
+from mrcnn.weights.half_precision import halve
 from mrcnn.weights.hdf5 import save_keras_weights, save_original_weights
 
-resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
+folder = sys.argv[1]
 model = keras.Sequential([keras.Input((100,)), keras.layers.Dense(1000, name="fc")])
+model.compile(keras.optimizers.SGD(momentum=0.9), "mse")
 tensors = {"fc/kernel": np.ones((100, 1000), "f"), "fc/bias": np.ones(9, "f")}
-for save in (
-    lambda: save_original_weights(tensors, f"{sys.argv[1]}/new.h5", [("fc", ["fc"])]),
-    lambda: save_keras_weights(model, f"{sys.argv[1]}/new.weights.h5"),
-):
-    try:
-        save()
-    except OSError as error:
-        print(error)
+save_original_weights(tensors, f"{folder}/whole.h5", [("fc", ["fc"])])
+for size in (100, 40_000, 150_000):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+    for save in (
+        lambda: save_original_weights(tensors, f"{folder}/new.h5", [("fc", ["fc"])]),
+        lambda: save_keras_weights(model, f"{folder}/new.weights.h5"),
+        lambda: save_optimizer(model, f"{folder}/new.weights.h5", {}),
+        lambda: halve(f"{folder}/whole.h5", f"{folder}/half.h5"),
+    ):
+        try:
+            save()
+        except OSError as error:
+            print(error)
 """
 
 
@@ -93,7 +99,7 @@ def test_the_temporary_name_is_hidden_and_has_the_suffix_asked_for(path):
         temporary.write_text("new")
 
 
-@pytest.mark.parametrize("error", [OSError("no space"), RuntimeError("h5"), ValueError("other")])
+@pytest.mark.parametrize("error", [OSError("no space"), ValueError("other")])
 def test_an_error_leaves_the_old_file_and_nothing_else(path, error):
     with pytest.raises((OSError, ValueError)), atomic_path(path) as temporary:
         temporary.write_text("half")
@@ -108,7 +114,7 @@ def test_errors_that_have_nothing_to_do_with_files_pass_unchanged(path):
 
 
 def test_the_sentence_names_the_file_and_says_that_the_old_one_is_safe(path):
-    with pytest.raises(OSError, match=r"weights\.h5 could not be written.*unchanged.*no space"):
+    with pytest.raises(UnwritableError, match=r"weights\.h5 could.*unchanged.*no space"):
         with atomic_path(path):
             raise OSError("no space")
 
@@ -163,24 +169,26 @@ def test_a_disk_with_too_little_room_is_refused_before_anything_is_written(path,
     assert path.read_text() == "new"
 
 
-def test_the_size_asked_for_is_that_of_the_file_or_a_little_more(tmp_path):
-    tensors = {f"fc{number}/kernel": np.ones((100, 20), "f") for number in range(40)}
-    groups = flat([name.split("/")[0] for name in tensors])
-    save_original_weights(tensors, tmp_path / "weights.h5", groups)
-    size = (tmp_path / "weights.h5").stat().st_size
-    assert size <= hdf5_size(tensors.values()) < 2 * size
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="needs resource limits")
 def test_a_full_disk_leaves_the_old_files_and_says_so(tmp_path):
-    names = ["new.h5", "new.weights.h5"]
+    names = ["half.h5", "new.h5", "new.optimizer.h5", "new.weights.h5"]
     for name in names:
         (tmp_path / name).write_text("old")
-    output, errors = start(FULL_DISK, tmp_path).communicate()
+    process = start(FULL_DISK, tmp_path)
+    output, errors = process.communicate()
+    assert process.returncode == 0, errors
     for name in names:
-        assert f"{tmp_path / name} could not be written" in output, errors
+        assert output.count(f"{tmp_path / name} could not be written") == 3, errors
         assert (tmp_path / name).read_text() == "old"
-    assert names_in(tmp_path) == names
+    assert names_in(tmp_path) == [*names, "whole.h5"]
+
+
+def test_two_programs_do_not_make_one_folder(tmp_path):
+    with new_folder(tmp_path / "drawn") as unfinished:
+        (unfinished / "half.txt").write_text("half")
+        with pytest.raises(InUseError), new_folder(tmp_path / "drawn"):
+            pytest.fail("it is being made")
+        assert (unfinished / "half.txt").read_text() == "half"
 
 
 def test_a_new_folder_is_whole_or_not_there(tmp_path):
@@ -190,7 +198,7 @@ def test_a_new_folder_is_whole_or_not_there(tmp_path):
         raise KeyboardInterrupt
     assert not path.exists()
     with new_folder(path) as unfinished:
-        assert not list(unfinished.iterdir())
+        assert not [path for path in unfinished.iterdir() if path.suffix == ".txt"]
         (unfinished / "whole.txt").write_text("whole")
     assert [each.name for each in sorted(tmp_path.rglob("*"))] == ["data", "drawn", "whole.txt"]
 

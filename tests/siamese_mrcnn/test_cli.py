@@ -45,7 +45,6 @@ def test_help_imports_nothing_slow():
         (["evaluate", "--seed", "x"], "a whole number of at least 0, got 'x'"),
         (["evaluate", "--profile", "best"], "invalid choice: 'best'"),
         (["train", "--learning-rate", "-1"], "a number above 0, got '-1'"),
-        (["train", "--config", "huge"], "invalid choice: 'huge'"),
         (["train"], "required: --data"),
         (["fly"], "invalid choice: 'fly'"),
         ([], "required: COMMAND"),
@@ -135,16 +134,11 @@ def test_configuration():
     assert config.TARGET_SHAPE == (5, 192, 192, 3)
 
 
-@pytest.mark.parametrize(
-    ("setting", "words"),
-    [
-        ("TOP_DOWN_PYRAMID_SIZE=64", r"follows from .* is 256, .* to 64.* set FPN_FEATUREMAPS"),
-        ("BACKBONE=efficientnet-lite9", r"must be one of 'resnet18', .*, 'efficientnet-lite2'"),
-    ],
-)
-def test_settings_that_cannot_be(setting, words):
-    with pytest.raises(ConfigError, match=words):
-        make_config("small", [common.assignment(setting)])
+def test_settings_that_cannot_be():
+    with pytest.raises(ConfigError, match=r"must be one of 'resnet18', .*, 'efficientnet-lite2'"):
+        make_config("small", [common.assignment("BACKBONE=efficientnet-lite9")])
+    with pytest.raises(ValueError, match="huge"):
+        make_config("huge", [])
 
 
 def test_single_settings():

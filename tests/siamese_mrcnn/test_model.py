@@ -98,7 +98,10 @@ def test_shapes_may_alternate(tmp_path, crops):
     results = model.detect(crops[:4], images)
     assert [each.masks.shape[:2] for each in results] == [(64, 90), (128, 64)] * 2
     for image, crop, found in zip(images, crops, results, strict=False):
-        assert_same_found(model.detect(crop, [image])[0], found)
+        (alone,) = model.detect(crop, [image])
+        # Only the best: of the others, rounding may decide which of two neighbours stays.
+        np.testing.assert_allclose(alone.scores[0], found.scores[0], **CLOSE)
+        np.testing.assert_allclose(alone.rois[0], found.rois[0], atol=1)
 
 
 # --- references -------------------------------------------------------------------------------
@@ -118,7 +121,7 @@ def test_references_may_be_files_grey_or_stacks(model, images, crops, tmp_path):
     path = tmp_path / "reference.png"
     cv2.imwrite(str(path), crops[0][..., ::-1])
     (expected,) = model.detect(crops[0], images[:1])
-    for references in (path, str(path), [path], [[path]], crops[0][None], [crops[0] / 255]):
+    for references in (path, str(path), [path], [[path]], crops[0][None], [crops[0] * 1.0]):
         assert_same_found(model.detect(references, images[:1])[0], expected)
     grey = crops[0][..., 0]
     (found,) = model.detect(grey, images[:1])
@@ -154,7 +157,7 @@ def test_references_in_the_wrong_number_are_told(model, images, crops, reference
     [
         (np.zeros((0, 12, 3), np.uint8), "at least one pixel"),
         (np.zeros((4, 5, 7)), "1 to 4 channels"),
-        (np.full((4, 5, 3), 255.0), "values from 0 to 1"),
+        (np.full((4, 5, 3), 0.5), "as if 1 were white"),
         ("missing.jpg", r"no image file missing\.jpg"),
         (".", "but . is a folder"),
     ],

@@ -5,7 +5,6 @@ Backbones as others publish them, as an archive of NumPy or a file of PyTorch, a
 
 import zipfile
 
-import h5py
 import numpy as np
 
 from mrcnn.converters import detectron, pytorch
@@ -19,12 +18,12 @@ from mrcnn.weights.hdf5 import (
     KERAS_SUFFIX,
     LoadReport,
     WeightsError,
-    existing_file,
     layer_of,
     read_shapes,
     read_weights,
     save_original_weights,
 )
+from mrcnn.weights.hdf5_files import existing_file, open_hdf5
 from mrcnn.weights.layout import mask_rcnn_groups
 
 WRITTEN = {  # and the endings of their files
@@ -190,11 +189,8 @@ def _numpy_arrays(path):
 
 
 def _has_keras_layout(path):
-    try:
-        with h5py.File(path, "r") as file:
-            return "layers" in file and "layer_names" not in file.attrs
-    except (OSError, RuntimeError):
-        return False  # it is broken, which `read_weights` says in a sentence
+    with open_hdf5(path) as file:
+        return "layers" in file and "layer_names" not in file.attrs
 
 
 def _detectron_blobs(path):

@@ -21,7 +21,7 @@ from mrcnn.converters.name_tables import (
     model_layers,
 )
 from mrcnn.converters.translate import ConversionError, logits_per_anchor
-from mrcnn.files import OVERHEAD, atomic_path
+from mrcnn.files import atomic_path
 from mrcnn.modeling.backbones import architecture_of
 from mrcnn.weights.hdf5 import LoadReport, WeightsError
 
@@ -148,6 +148,6 @@ def write_state_dict(blobs, path):
             f"{path} can only be written by PyTorch, which is not installed. Install it with: pip "
             "install 'siamese-mask-rcnn[torch]'"
         ) from error
-    size = sum(array.nbytes + OVERHEAD for array in blobs.values())
+    size = sum(array.nbytes for array in blobs.values())
     with atomic_path(path, size=size) as temporary, open(temporary, "wb") as file:
         torch.save({name: torch.from_numpy(array) for name, array in blobs.items()}, file)

@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mrcnn.images.image import read_image
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp")
+from mrcnn.images.picture_files import PICTURE_ENDINGS
 
 
 class MaskFileError(ValueError):
@@ -76,7 +75,7 @@ def _masked_image(folder):
 def _pictures(folder):
     if not folder.is_dir():
         return []
-    files = (each for each in folder.iterdir() if each.suffix.lower() in SUFFIXES)
+    files = (each for each in folder.iterdir() if each.suffix.lower() in PICTURE_ENDINGS)
     return sorted(filter(_is_shown, files))
 
 

@@ -132,6 +132,12 @@ class Batches(EpochBatches):
         """How often a broken image was replaced so far."""
         return self._broken.count
 
+    def names_of(self, index):
+        """What the images of batch number `index` are called, for messages."""
+        (inputs, _), _ = EpochBatches.__getitem__(self, index)
+        image_ids = inputs["image_metas"][:, 0].astype(int)
+        return [self._dataset.image_reference(image_id) for image_id in image_ids.tolist()]
+
     def _make(self, epoch, index):
         """The batch ((x, y) dicts of arrays), and the failures of images that were replaced."""
         size = self._config.BATCH_SIZE

@@ -17,6 +17,8 @@ from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path
 from skimage.measure import find_contours
 
+from mrcnn.harmless_text import for_terminal
+
 GOLDEN_RATIO = (math.sqrt(5) - 1) / 2  # steps of it round the colour circle never come close
 BOX_LINE = 1.6  # points
 CAPTION_SIZE = 9  # points
@@ -168,7 +170,7 @@ def show_image(ax, image, title="", **keywords):
     ax.imshow(displayable(image), extent=(0, width, height, 0), **keywords)
     ax.set_axis_off()
     if title:
-        ax.set_title(title, fontsize=TITLE_SIZE)
+        ax.set_title(for_terminal(title, "\n"), fontsize=TITLE_SIZE, parse_math=False)
 
 
 def draw_box_line(ax, box, color, style="solid", alpha=None):
@@ -214,7 +216,7 @@ def draw_caption(ax, box, text, color, shape):
     below = y1 < 0.06 * height  # no room above
     leftwards = x1 > 0.8 * width  # no room to the right
     ax.annotate(
-        text,
+        for_terminal(text, "\n"),
         (min(float(box[3]), width) if leftwards else x1, y1),
         xytext=(-1.5 if leftwards else 1.5, -1.5 if below else 1.5),
         textcoords="offset points",
@@ -222,6 +224,7 @@ def draw_caption(ax, box, text, color, shape):
         va="top" if below else "bottom",
         fontsize=_caption_size(ax),
         color=_readable_on(color),
+        parse_math=False,  # names may hold dollar signs
         bbox={"facecolor": color, "alpha": 0.9, "edgecolor": "none", "boxstyle": "square,pad=.15"},
     )
 

@@ -50,9 +50,10 @@ def plot_overlaps(gt_class_ids, pred_class_ids, pred_scores, overlaps, class_nam
     if cells.size:
         ax.imshow(cells, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
     names = [class_names[each] for each in gt_class_ids]
-    ax.set_xticks(range(columns), names, rotation=90)
+    ax.set_xticks(range(columns), names, rotation=90, parse_math=False)
     scored = zip(pred_class_ids, pred_scores, strict=False)
-    ax.set_yticks(range(rows), [f"{class_names[each]} ({score:.2f})" for each, score in scored])
+    shown = [f"{class_names[each]} ({score:.2f})" for each, score in scored]
+    ax.set_yticks(range(rows), shown, parse_math=False)
     ax.set_xlabel("Ground truth")
     ax.set_ylabel("Predictions")
     for (row, column), value in np.ndenumerate(cells):

@@ -10,6 +10,8 @@ import rich.table
 from rich.console import Console
 from rich.text import Text
 
+from mrcnn.harmless_text import for_markdown, for_terminal
+
 DEAD_KERNEL = 0.01  # spread of a kernel's weights below which a layer has probably died
 WIDEST = 10_000  # characters; lines are not wrapped
 
@@ -26,18 +28,19 @@ class Table:
         """Aligned columns of text, numbers to the right."""
         table = rich.table.Table(box=rich.box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
         for number, name in enumerate(self.head):
-            table.add_column(Text(str(name)), justify="left" if number < self.texts else "right")
+            side = "left" if number < self.texts else "right"
+            table.add_column(Text(for_terminal(name)), justify=side)
         for row in self.rows:
-            table.add_row(*(Text(str(cell)) for cell in row))
+            table.add_row(*(Text(for_terminal(cell)) for cell in row))
         text = io.StringIO()
         Console(file=text, width=WIDEST, color_system=None).print(table)
         return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
 
     def to_markdown(self):
-        """The table in Markdown, numbers to the right."""
+        """The table in Markdown, numbers to the right; nothing in a cell is markup."""
         rule = ["---"] * self.texts + ["---:"] * (len(self.head) - self.texts)
-        rows = [[str(cell).replace("|", "\\|") for cell in row] for row in self.rows]
-        return "".join("| " + " | ".join(line) + " |\n" for line in (self.head, rule, *rows))
+        head, *rows = [map(for_markdown, line) for line in (self.head, *self.rows)]
+        return "".join("| " + " | ".join(line) + " |\n" for line in (head, rule, *rows))
 
     def _repr_markdown_(self):
         return self.to_markdown()

@@ -4,36 +4,14 @@
 where the original lies in it.
 """
 
-import os
-import struct
-import warnings
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ImageOps
 
+from mrcnn.images.picture_files import ImageError, open_picture
 from mrcnn.images.resize import resize, resize_uint8
-
-# What Pillow's decoders raise for damaged files.
-DAMAGE = (
-    OSError,
-    SyntaxError,
-    EOFError,
-    ValueError,
-    TypeError,
-    LookupError,
-    struct.error,
-    Image.DecompressionBombError,
-)
-
-
-class ImageError(ValueError):
-    """A picture that cannot be used, with a sentence that says why."""
-
-
-class ImageNotFoundError(ImageError, FileNotFoundError):
-    """No picture file where one was expected."""
 
 
 def read_image(path, upright=False):
@@ -43,68 +21,39 @@ def read_image(path, upright=False):
     animation the first frame counts.
 
     Args:
-        path: of a file in any format that OpenCV or Pillow read.
+        path: of a file in any format that Pillow reads.
         upright: turn the picture as its EXIF orientation says. Off by default, because
             annotations refer to the pixels as they are stored.
 
     Raises:
-        ImageError: naming the file, if it is missing, not a picture, cut off or damaged.
+        ImageError: naming the file, if it is missing, not a picture, cut off or damaged, or has
+            more pixels than `MOST_PIXELS` or what the environment says instead.
     """
-    path = os.fspath(path)
-    data = _read_bytes(path)
-    if _is_complete_jpeg(data):
-        image = _decode_jpeg(data, upright)
+    with open_picture(path) as picture:
+        image = _decode_jpeg(path, upright) if picture.format in ("JPEG", "MPO") else None
         if image is not None:
             return image
-    return _decode_carefully(path, upright)
-
-
-def _read_bytes(path):
-    if not os.path.exists(path):
-        raise ImageNotFoundError(f"There is no image file {path}: check the folder and the name.")
-    if not os.path.isfile(path):
-        kind = "a folder" if os.path.isdir(path) else "a device or a pipe"
-        raise ImageError(f"An image file was expected, but {path} is {kind}.")
+        pixels = np.asarray(_plain_mode(picture, upright))
     try:
-        with open(path, "rb") as file:
-            data = file.read()
-    except OSError as error:
-        raise ImageError(f"The image file {path} cannot be read: {error.strerror}.") from error
-    if not data:
-        raise ImageError(f"The image file {path} is empty: get it again.")
-    return data
+        return to_rgb(_without_unit_range(pixels))
+    except ImageError as error:
+        raise ImageError(f"The image file {path} cannot be used: {error}") from error
 
 
-def _is_complete_jpeg(data):
-    """Whether OpenCV may decode it: it fills up what is cut off, so the end must be there."""
-    return data[:3] == b"\xff\xd8\xff" and data[-2:] == b"\xff\xd9"
+def _decode_jpeg(path, upright):
+    """Decode a complete JPEG file by OpenCV, which is faster; None where Pillow shall do it.
 
-
-def _decode_jpeg(data, upright):
+    OpenCV fills up what is cut off, so the end must be there.
+    """
+    with open(path, "rb") as file:
+        data = file.read()
+    if data[:3] != b"\xff\xd8\xff" or data[-2:] != b"\xff\xd9":
+        return None
     flags = cv2.IMREAD_COLOR_RGB | (0 if upright else cv2.IMREAD_IGNORE_ORIENTATION)
     try:
         return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:
         return None  # Pillow finds the words for what is wrong
-
-
-def _decode_carefully(path, upright):
-    """Decode with Pillow, which refuses files that are cut off."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as picture:
-                pixels = np.asarray(_plain_mode(picture, upright))
-    except Image.UnidentifiedImageError as error:
-        raise ImageError(f"The file {path} is not an image in a known format.") from error
-    except Image.DecompressionBombError as error:
-        raise ImageError(f"The image file {path} is too large: {error}") from error
-    except DAMAGE as error:
-        raise ImageError(f"The image file {path} is damaged or cut off: {error}.") from error
-    try:
-        return to_rgb(_without_unit_range(pixels))
-    except ImageError as error:
-        raise ImageError(f"The image file {path} cannot be used: {error}") from error
 
 
 def _plain_mode(picture, upright):

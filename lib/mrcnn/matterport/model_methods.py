@@ -1,12 +1,14 @@
 """The methods of Matterport's `MaskRCNN` that are thin here, since other modules do the work."""
 
+import contextlib
 import os
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 
 from mrcnn.converters.imagenet import imagenet_file
+from mrcnn.locks import InUseError, alone_in
 from mrcnn.matterport import inspection, molding
 from mrcnn.matterport.layer_names import trainable_layers
 from mrcnn.ops import anchors, boxes
@@ -86,14 +88,52 @@ class MatterportMethods:
 
     @log_dir.setter
     def log_dir(self, folder):
-        self._run = None if folder is None else Path(folder)
+        self._run, self._begins = (None if folder is None else Path(folder)), None
+        self.latest = None if folder is None else checkpoints.latest_checkpoint(folder)
 
     def run_folder(self):
         """Folder of the current training run, named anew unless there is one."""
         if self._run is None:
-            started = datetime.now().strftime("%Y%m%dT%H%M%S")
-            self._run = Path(self.model_dir) / f"{self.config.NAME.lower()}{started}"
+            self._name_run(datetime.now())
         return self._run
+
+    def _name_run(self, begins):
+        self._begins = begins
+        self._run = Path(self.model_dir) / f"{self.config.NAME.lower()}{begins:%Y%m%dT%H%M%S}"
+
+    @contextlib.contextmanager
+    def alone_in_run_folder(self):
+        """Keep other programs out of the folder of the run while the block lasts.
+
+        Of runs that begin in the same second, the later ones are named by the next seconds.
+
+        Raises:
+            InUseError: another program trains there, or has trained on since the model was loaded.
+        """
+        with contextlib.ExitStack() as entered:
+            while not self._enter_run_folder(entered):
+                self._name_run(self._begins + timedelta(seconds=1))
+            self._begins = None
+            yield
+
+    def _enter_run_folder(self, entered):
+        """Whether the folder is this model's alone, or one is free to take another."""
+        try:
+            with contextlib.ExitStack() as lock:
+                lock.enter_context(alone_in(self.run_folder()))
+                latest = checkpoints.latest_checkpoint(self.log_dir)
+                if latest != self.latest:
+                    raise InUseError(
+                        f"Another program has trained on in {self.log_dir}, up to {latest}, since "
+                        "this model was loaded. Load the latest checkpoint again, or train in a "
+                        "folder of its own."
+                    )
+                entered.push(lock.pop_all())
+        except InUseError:
+            if self._begins is None:
+                raise
+            return False
+        return True
 
     def set_log_dir(self, model_path=None):
         """Begin a new run, or go on with the run and the epoch of a checkpoint.

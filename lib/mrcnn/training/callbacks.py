@@ -4,41 +4,57 @@ from pathlib import Path
 
 import keras
 
+from mrcnn.training.safeguards import TrainingError
 from mrcnn.weights import checkpoints
-from mrcnn.weights.hdf5 import save_keras_weights
+from mrcnn.weights.hdf5 import named_variables, not_finite, save_keras_weights, weight_array
 
 
 class SaveCheckpoint(keras.callbacks.Callback):
     """Saves weights and the optimiser's state after every epoch, and within epochs if asked to.
 
-    The weights of all epochs stay; of the optimiser and of snapshots within epochs only the latest
-    do, since nothing else needs them.
+    The weights of all epochs stay, unless `only_latest`; of the optimiser and of snapshots within
+    epochs only the latest do, since nothing else needs them.
 
     Args:
         log_dir, name: as of `mrcnn.weights.checkpoints.checkpoint_path`.
         phase: as of `mrcnn.training.fit.run_phase`.
         batches: that training is fed with.
         every: steps of an epoch between snapshots; 0: none.
+        only_latest: keep no weights of earlier epochs.
     """
 
-    def __init__(self, log_dir, name, phase, batches, every=0):
+    def __init__(self, log_dir, name, phase, batches, every=0, only_latest=False):
         super().__init__()
+        self.only_latest = only_latest
         self.log_dir, self.name, self.phase = Path(log_dir), name, phase
         self.batches, self.every = batches, every
 
     def on_train_batch_end(self, batch, logs=None):
-        step = self.batches.skipped + batch + 1
-        if self.every and step % self.every == 0 and batch + 1 < len(self.batches):
-            self._save(self.batches.epoch, step)
+        if self.every and (self.batches.skipped + batch + 1) % self.every == 0:
+            self.save_within(batch)
 
     def on_epoch_end(self, epoch, logs=None):
         self._save(epoch + 1)
 
+    def save_within(self, batch):
+        """Save after a batch of the current epoch, unless it is the last: whether it was saved."""
+        inside = batch + 1 < len(self.batches)
+        if inside:
+            self._save(self.batches.epoch, self.batches.skipped + batch + 1)
+        return inside
+
     def _save(self, epoch, step=0):
+        variables = named_variables(self.model)
+        wrong = not_finite({name: weight_array(each) for name, each in variables.items()})
+        if wrong:
+            raise TrainingError(
+                f"Training has stopped, for the weights of {wrong[0]} became NaN or infinite. They "
+                "are not saved: go on from the last checkpoint with a lower learning rate."
+            )
         path = checkpoints.checkpoint_path(self.log_dir, self.name, epoch, step)
         checkpoints.save_optimizer(self.model, path, self.phase)
         save_keras_weights(self.model, path)
-        checkpoints.remove_outdated(self.log_dir, self.name, path)
+        checkpoints.remove_outdated(self.log_dir, self.name, path, self.only_latest)
 
 
 class OneTraining(keras.callbacks.CallbackList):

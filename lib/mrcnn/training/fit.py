@@ -1,7 +1,6 @@
 """Training: a schedule phase by phase, a phase epoch by epoch, the steps by Keras' `fit`."""
 
 import logging
-from pathlib import Path
 
 import keras
 
@@ -12,6 +11,11 @@ from mrcnn.training.callbacks import GoOnWithMeans, OneTraining, SaveCheckpoint
 from mrcnn.training.history import history_callbacks
 from mrcnn.training.learning_rates import as_setting, for_optimizer
 from mrcnn.training.optimizer import make_optimizer
+from mrcnn.training.safeguards import (
+    EndBetweenSteps,
+    StopAtBadLoss,
+    ending_gently,
+)
 from mrcnn.training.trainable_layers import set_trainable
 from mrcnn.weights import checkpoints
 from mrcnn.weights.hdf5 import weight_array
@@ -74,8 +78,14 @@ class TrainingMethods:
             train_bn: whether this phase updates the statistics of batch normalisations; TRAIN_BN
                 if None.
 
+        Ctrl-C and SIGTERM end it after the current step, which a checkpoint then holds.
+
         Returns:
             the `keras.callbacks.History`, or None if there was nothing left to do.
+
+        Raises:
+            mrcnn.locks.InUseError: another program trains in the same folder, or has done so since.
+            mrcnn.training.safeguards.TrainingError: the loss became NaN or infinite.
         """
         self._require("training", "train")
         if epochs <= self.epoch:
@@ -89,7 +99,7 @@ class TrainingMethods:
         config, rate = self.config, as_setting(learning_rate)
         train_bn = config.TRAIN_BN if train_bn is None else train_bn
         plain_sources = no_augmentation_sources or ()
-        with self._scope():
+        with self._scope(), self.alone_in_run_folder():
             history = run_phase(
                 self.keras_model,
                 config,
@@ -102,6 +112,7 @@ class TrainingMethods:
                 {"learning_rate": rate, "layers": layers, "train_bn": bool(train_bn)},
                 custom_callbacks or (),
             )
+            self.latest = checkpoints.latest_checkpoint(self.log_dir)
         self.epoch = history.epoch[-1] + 1  # a callback may have stopped it early
         self.checkpoint = checkpoints.checkpoint_path(
             self.log_dir, self.checkpoint_name, self.epoch
@@ -200,18 +211,21 @@ def run_phase(
         phase["learning_rate"],
         epoch * config.STEPS_PER_EPOCH + batches.skipped,
     )
-    Path(log_dir).mkdir(parents=True, exist_ok=True)
     history = keras.callbacks.History()
-    callbacks = [
-        FollowEpochs(batches),
-        GoOnWithMeans(checkpoint if continued and batches.skipped else None),
-        SaveCheckpoint(log_dir, name, phase, batches, config.SNAPSHOT_STEPS),
-        *history_callbacks(log_dir),
-        *callbacks,
-        history,  # the last, for what the others add
-    ]
+    saving = SaveCheckpoint(log_dir, name, phase, batches, config.SNAPSHOT_STEPS)
     try:
-        _fit(model, batches, validation, epochs, OneTraining(callbacks, model))
+        with ending_gently() as ending:
+            callbacks = [
+                FollowEpochs(batches),
+                GoOnWithMeans(checkpoint if continued and batches.skipped else None),
+                StopAtBadLoss(batches),
+                *history_callbacks(log_dir),  # what is killed before it is saved is done again
+                saving,
+                EndBetweenSteps(ending, saving.save_within),
+                *callbacks,
+                history,  # the last, for what the others add
+            ]
+            _fit(model, batches, validation, epochs, OneTraining(callbacks, model))
     finally:
         for each in (batches, validation):
             if each is not None:

@@ -2,7 +2,9 @@
 
 import csv
 import importlib.util
+import io
 import logging
+import os
 import struct
 import time
 from pathlib import Path
@@ -84,18 +86,22 @@ class TensorBoardScalars(keras.callbacks.Callback):
 
 
 class CsvHistory(keras.callbacks.Callback):
-    """Appends the logs of every epoch to history.csv, a line an epoch."""
+    """Writes the logs of every epoch to history.csv, a line an epoch.
+
+    An epoch that is trained again, since a kill came before its checkpoint, gets its line anew.
+    """
 
     def __init__(self, log_dir):
         super().__init__()
         self.path = Path(log_dir) / HISTORY
 
     def on_epoch_end(self, epoch, logs=None):
-        _write(self.path, [*_read(self.path), {"epoch": epoch + 1, **_numbers(logs or {})}])
+        line = {"epoch": str(epoch + 1), **_numbers(logs or {})}
+        _write(self.path, _read(self.path) | {line["epoch"]: line})
 
 
 def add_to_history(log_dir, epoch, values):
-    """Add numbers to the line of an epoch at the end of history.csv, in columns of their own.
+    """Add numbers to the line of an epoch of history.csv, in columns of their own.
 
     For what is measured after the line was written; without that line, a new one is begun.
 
@@ -106,10 +112,13 @@ def add_to_history(log_dir, epoch, values):
     """
     path = Path(log_dir) / HISTORY
     rows = _read(path)
-    if not rows or rows[-1].get("epoch") != str(epoch):
-        rows.append({"epoch": epoch})
-    rows[-1].update(_numbers(values))
+    rows.setdefault(str(epoch), {"epoch": str(epoch)}).update(_numbers(values))
     _write(path, rows)
+
+
+def history_of(log_dir, epoch):
+    """The line of an epoch, which counts from 1, {column: text}; None if there is none."""
+    return _read(Path(log_dir) / HISTORY).get(str(epoch))
 
 
 def _numbers(values):
@@ -117,20 +126,43 @@ def _numbers(values):
 
 
 def _read(path):
-    """The lines of history.csv, each {column: text}."""
+    """The lines of history.csv, {epoch: {column: text}}; what is no such table is put aside.
+
+    Other programs save tables in other encodings, with other separators.
+    """
     if not path.exists():
-        return []
-    with open(path, newline="") as file:
-        return list(csv.DictReader(file))
+        return {}
+    try:
+        text = _decoded(path.read_bytes())
+        separator = max(",;\t", key=text.partition("\n")[0].count)
+        rows = list(csv.DictReader(io.StringIO(text, newline=""), delimiter=separator))
+    except csv.Error:
+        rows = [{}]
+    if all("epoch" in row for row in rows) and (rows or not text.strip()):
+        rows = [{name: cell or "" for name, cell in row.items() if name} for row in rows]
+        return {row["epoch"]: row for row in rows}
+    number = 1
+    while (aside := path.with_name(f"history_{number}.csv")).exists():
+        number += 1
+    os.replace(path, aside)
+    logger.warning("%s was no table of epochs any more: it is %s now.", path, aside)
+    return {}
+
+
+def _decoded(data):
+    try:
+        return data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
 
 
 def _write(path, rows):
     """Write history.csv anew, since a line may have columns that those before did not have."""
-    columns = dict.fromkeys(column for row in rows for column in row)
+    columns = dict.fromkeys(column for row in rows.values() for column in row)
     with written_whole(path) as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows(rows.values())
 
 
 def has_tensorboard():

@@ -50,7 +50,10 @@ def learning_rate(value):
         ValueError: it makes no sense.
     """
     if isinstance(value, str):
-        value = LearningRate(**json.loads(value))
+        try:
+            value = LearningRate(**json.loads(value))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{value!r} describes no learning rate: {error}.") from error
     if not isinstance(value, LearningRate):
         value = LearningRate(value)
     drops = tuple(value.drop_steps)

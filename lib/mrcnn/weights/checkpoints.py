@@ -1,13 +1,13 @@
 """Checkpoints of a training run: their names, finding them, and the optimiser's state."""
 
+import contextlib
 import re
 from pathlib import Path
 
-import h5py
 import numpy as np
 
-from mrcnn.files import atomic_path, hdf5_size
 from mrcnn.weights.hdf5 import KERAS_SUFFIX, WeightsError, weight_array, weight_name
+from mrcnn.weights.hdf5_files import open_hdf5, write_hdf5
 
 PATTERN = re.compile(r"_(\d{4,})(?:_step(\d{6,}))?(?:\.weights)?\.h5$")
 MEANS = "means"
@@ -53,19 +53,21 @@ def latest_checkpoint(log_dir):
     return max(paths, key=lambda path: (position_of(path), path.name), default=None)
 
 
-def remove_outdated(log_dir, name, latest):
+def remove_outdated(log_dir, name, latest, only_latest=False):
     """Remove what no training goes on from: snapshots within epochs, and optimisers' states.
 
     Args:
         log_dir, name: as of `checkpoint_path`.
         latest: path of the checkpoint that stays, with its optimiser.
+        only_latest: remove the weights of earlier epochs, too.
     """
     optimizer = optimizer_path(latest)
     for old in Path(log_dir).glob(f"{name}_*{OPTIMIZER_SUFFIX}"):
         if old != optimizer:
             old.unlink()
-    for old in Path(log_dir).glob(f"{name}_*_step*{KERAS_SUFFIX}"):
-        if old != Path(latest) and steps_after(epoch_of(old), old):
+    for old in Path(log_dir).glob(f"{name}_*{KERAS_SUFFIX}"):
+        position = position_of(old)
+        if old != Path(latest) and position is not None and (only_latest or position[1]):
             old.unlink()
 
 
@@ -121,28 +123,47 @@ def save_optimizer(model, checkpoint, phase):
         checkpoint: path of its weights.
         phase: dict of strings and numbers that tells training phases apart.
     """
-    state = list(_state(model))
-    path, size = optimizer_path(checkpoint), hdf5_size([variable for _, variable in state])
-    with atomic_path(path, size=size) as temporary, h5py.File(temporary, "w") as file:
+    with write_hdf5(optimizer_path(checkpoint)) as file:
         file.attrs.update(phase)
         file.attrs["iterations"] = int(weight_array(model.optimizer.iterations))
         # Those of the epoch's losses: an epoch that is broken off goes on with them.
         file.create_dataset(MEANS, data=[weight_array(each) for each in model.metrics_variables])
-        for name, variable in state:
+        for name, variable in _state(model):
             file.create_dataset(name, data=weight_array(variable))
 
 
 def saved_phase(checkpoint):
-    """The phase that a checkpoint was saved in, as given to `save_optimizer`; {} if unknown."""
-    path = None if checkpoint is None else optimizer_path(checkpoint)
-    if path is None or not path.is_file():
+    """The phase that a checkpoint was saved in, as given to `save_optimizer`; {} if unknown.
+
+    Raises:
+        WeightsError: the file is damaged.
+    """
+    if checkpoint is None or not optimizer_path(checkpoint).is_file():
         return {}
-    with h5py.File(path, "r") as file:
-        phase = {key: value for key, value in file.attrs.items() if key != "iterations"}
-    return {
-        key: value.item() if isinstance(value, np.generic) else value
-        for key, value in phase.items()
-    }
+    with _reading_state(checkpoint) as file:
+        return {key: _plain(value) for key, value in file.attrs.items() if key != "iterations"}
+
+
+def _plain(value):
+    """An attribute as the Python number or text that was saved."""
+    value = value.item() if isinstance(value, np.generic) else value
+    if not isinstance(value, str | int | float):
+        raise ValueError(f"{value!r} is no text or number")
+    return value
+
+
+@contextlib.contextmanager
+def _reading_state(checkpoint):
+    """The open file of the optimiser's state; what is wrong with it becomes one sentence."""
+    path = optimizer_path(checkpoint)
+    try:
+        with open_hdf5(path) as file:
+            yield file
+    except WeightsError as error:
+        raise WeightsError(
+            f"{path} does not hold the optimiser's state of this model. Delete it to continue with "
+            f"a fresh optimiser. The reason: {error.__cause__ or error}"
+        ) from error
 
 
 def restore_optimizer(model, checkpoint, phase):
@@ -154,23 +175,14 @@ def restore_optimizer(model, checkpoint, phase):
     Raises:
         WeightsError: the state is damaged or of another model.
     """
-    path = optimizer_path(checkpoint)
-    if not path.is_file():
+    if not optimizer_path(checkpoint).is_file():
         return False
     model.optimizer.build(model.trainable_variables)
-    try:
-        with h5py.File(path, "r") as file:
-            if {key: v for key, v in file.attrs.items() if key != "iterations"} != phase:
-                return False
-            values = [
-                (variable, _read_like(variable, file[name])) for name, variable in _state(model)
-            ]
-            iterations = file.attrs["iterations"]
-    except (OSError, KeyError, ValueError, RuntimeError) as error:
-        raise WeightsError(
-            f"{path} does not hold the optimiser's state of this model ({error}). Delete it to "
-            "continue with a fresh optimiser."
-        ) from error
+    with _reading_state(checkpoint) as file:
+        if {key: v for key, v in file.attrs.items() if key != "iterations"} != phase:
+            return False
+        values = [(variable, _read_like(variable, file[name])) for name, variable in _state(model)]
+        iterations = int(file.attrs["iterations"])
     for variable, value in values:
         variable.assign(value)
     model.optimizer.iterations.assign(iterations)
@@ -179,18 +191,22 @@ def restore_optimizer(model, checkpoint, phase):
 
 def restore_means(model, checkpoint):
     """Let the losses' means in the logs go on as they were at a checkpoint within an epoch."""
-    with h5py.File(optimizer_path(checkpoint), "r") as file:
+    with _reading_state(checkpoint) as file:
         values = np.asarray(file[MEANS])
-    for variable, value in zip(model.metrics_variables, values, strict=True):
-        variable.assign(value)
+        for variable, value in zip(model.metrics_variables, values, strict=True):
+            variable.assign(value)
 
 
 def _read_like(variable, dataset):
+    """A data set's numbers, which are finite and of a variable's shape."""
     if dataset.shape != tuple(variable.shape):
         raise ValueError(
             f"{dataset.name} has the shape {dataset.shape}, expected {tuple(variable.shape)}"
         )
-    return np.asarray(dataset)
+    values = np.asarray(dataset, np.float32)
+    if not np.isfinite(values).all():
+        raise ValueError(f"{dataset.name} holds values that are no finite numbers")
+    return values
 
 
 def _state(model):

@@ -6,8 +6,8 @@ Reading needs nothing special, since values are cast as they are loaded.
 import h5py
 import numpy as np
 
-from mrcnn.files import atomic_path
-from mrcnn.weights.hdf5 import KERAS_SUFFIX, WeightsError, existing_file, read_shapes
+from mrcnn.weights.hdf5 import KERAS_SUFFIX, WeightsError, read_shapes
+from mrcnn.weights.hdf5_files import existing_file, open_hdf5, write_hdf5
 
 
 def halve(source, target):
@@ -31,12 +31,7 @@ def halve(source, target):
             "neither, since the layout stays. `weights convert` changes it."
         )
     read_shapes(source)  # refuses what is no complete weights file
-    size = source.stat().st_size
-    with (
-        atomic_path(target, size=size) as temporary,
-        h5py.File(source, "r") as whole,
-        h5py.File(temporary, "w") as half,
-    ):
+    with write_hdf5(target) as half, open_hdf5(source) as whole:
         _copy_group(whole, half)
 
 

@@ -4,24 +4,20 @@ A tensor is known by "<layer>/<kind>", say "rpn_conv_shared/kernel", wherever it
 nested or flat, in any order.
 """
 
+import io
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import h5py
 import keras
 import numpy as np
 from keras import ops
 
-from mrcnn.files import atomic_path, hdf5_size
 from mrcnn.modeling.conv_norm import no_longer_folded
+from mrcnn.weights.hdf5_files import WeightsError, open_hdf5, put, write_hdf5
 
 KINDS = ("kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance")
 KERAS_SUFFIX = ".weights.h5"
-
-
-class WeightsError(ValueError):
-    """A weights file that cannot be used, with a sentence that says why and what to do."""
 
 
 @dataclass
@@ -79,7 +75,7 @@ def read_weights(path):
         FileNotFoundError: there is no such file.
         WeightsError: the file is truncated, no HDF5 file, or holds no weights.
     """
-    return _read(path, np.asarray)
+    return _read(path, _numbers)
 
 
 def read_shapes(path):
@@ -92,36 +88,14 @@ def read_shapes(path):
 
 def _read(path, take):
     """What a function takes of each tensor's data set, by name."""
-    path = existing_file(path)
-    try:
-        with h5py.File(path, "r") as file:
-            tensors = _read_tensors(file, take)
-    except (OSError, RuntimeError, KeyError) as error:
-        raise WeightsError(
-            f"{path} is not a complete HDF5 file ({error}). It may be truncated: fetch or copy it "
-            "again."
-        ) from error
+    with open_hdf5(path) as file:
+        tensors = _read_tensors(file, take)
     if not tensors:
         raise WeightsError(
             f"{path} is an HDF5 file, but holds no weights named like layer/kernel; expected the "
             "weights of a Keras 2 model or a .weights.h5 file of Keras 3."
         )
     return tensors
-
-
-def existing_file(path):
-    """The path of a weights file, or a sentence about it.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"There is no weights file {path}. Check the path; checkpoints/README.md says where "
-            "published weights come from."
-        )
-    return path
 
 
 def _read_tensors(file, take):
@@ -135,6 +109,14 @@ def _read_tensors(file, take):
 
     file.visititems(visit)
     return tensors
+
+
+def _numbers(dataset):
+    if dataset.dtype.kind not in "fiu":
+        raise WeightsError(
+            f"{dataset.file.filename} holds no numbers under {dataset.name}, but {dataset.dtype}."
+        )
+    return np.asarray(dataset)
 
 
 def _tensor_name(path, dataset):
@@ -178,6 +160,7 @@ def load_weights(model, path, may_be_missing=(), exclude=()):
     tensors = read_weights(path)
     report = _compare(str(path), variables, tensors, exclude)
     _refuse_mismatch(report, may_be_missing)
+    _refuse_not_finite(path, {name: tensors[name] for name in report.loaded})
     for name in report.loaded:
         variables[name].assign(tensors[name])
     no_longer_folded(model)
@@ -210,6 +193,20 @@ def _refuse_mismatch(report, may_be_missing):
         )
 
 
+def _refuse_not_finite(path, tensors):
+    wrong = not_finite(tensors)
+    if wrong:
+        raise WeightsError(
+            f"{path} holds values that are no finite numbers, in {_shorten(wrong)}: it comes from "
+            "a training that went wrong. Take an earlier checkpoint."
+        )
+
+
+def not_finite(tensors):
+    """Names of the tensors {name: array} that hold NaN or infinity."""
+    return [name for name, array in tensors.items() if not np.isfinite(array).all()]
+
+
 def matches(layer, patterns):
     """Whether a layer's name matches one of the regular expressions, as a whole."""
     patterns = [patterns] if isinstance(patterns, str) else patterns
@@ -221,9 +218,16 @@ def save_keras_weights(model, path):
     if not str(path).endswith(KERAS_SUFFIX):
         raise ValueError(f"The name of a Keras weights file ends in {KERAS_SUFFIX}, got {path}.")
     # The same layers without the optimiser, whose state Keras would save as well.
-    layers = keras.Model(model.inputs, model.outputs)
-    with atomic_path(path, KERAS_SUFFIX, hdf5_size(layers.weights)) as temporary:
-        layers.save_weights(temporary)
+    layers, content = keras.Model(model.inputs, model.outputs), _InMemory()
+    layers.save_weights(content)
+    put(content, path)
+
+
+class _InMemory(io.BytesIO):
+    """A file that Keras writes weights to, though it asks for the ending of its name."""
+
+    def __str__(self):
+        return KERAS_SUFFIX
 
 
 def save_original_weights(tensors, path, groups):
@@ -244,8 +248,7 @@ def save_original_weights(tensors, path, groups):
             f"The originals' layout has no place for {_shorten(lost)}. Save these weights as a "
             f"file that ends in {KERAS_SUFFIX}."
         )
-    size = hdf5_size(tensors.values())
-    with atomic_path(path, size=size) as temporary, h5py.File(temporary, "w") as file:
+    with write_hdf5(path) as file:
         file.attrs["layer_names"] = _fixed_length([group for group, _ in groups])
         file.attrs["backend"] = b"tensorflow"
         file.attrs["keras_version"] = b"2.1.6"

@@ -5,7 +5,13 @@ import numpy as np
 import pytest
 
 from folders import events_of, history_lines
-from mrcnn.training.history import CsvHistory, TensorBoardFiles, TensorBoardScalars, add_to_history
+from mrcnn.training.history import (
+    CsvHistory,
+    TensorBoardFiles,
+    TensorBoardScalars,
+    add_to_history,
+    history_of,
+)
 
 
 def test_a_line_may_have_other_columns_than_those_before(tmp_path):
@@ -33,16 +39,44 @@ def test_what_is_measured_later_joins_the_line_of_its_epoch(tmp_path):
     ]
 
 
-def test_an_epoch_trained_again_gets_a_line_again(tmp_path):
+def test_an_epoch_trained_again_gets_its_line_anew(tmp_path):
     history = CsvHistory(tmp_path)
     history.on_epoch_end(0, {"loss": 4.0})
     add_to_history(tmp_path, 1, {"AP": 0.5})
     history.on_epoch_end(0, {"loss": 3.0})
-    add_to_history(tmp_path, 1, {"AP": 0.25})
-    assert [(line["epoch"], line["loss"], line["AP"]) for line in history_lines(tmp_path)] == [
-        ("1", "4.0", "0.5"),
-        ("1", "3.0", "0.25"),
+    assert history_lines(tmp_path) == [{"epoch": "1", "loss": "3.0"}]
+    assert history_of(tmp_path, 1) == {"epoch": "1", "loss": "3.0"}
+    assert history_of(tmp_path, 2) is None
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "epoch,loss\n1,4.0\n".encode("utf-8-sig"),
+        "epoch;loss\r\n1;4.0\r\n".encode("utf-16"),
+        "epoch\tloss\tM\u00fcll\n1\t4.0\t\n".encode("latin-1"),
+        b"epoch,loss\n1,4.0,more,cells\n",
+        b"epoch,loss,val_loss\n1,4.0\n",
+    ],
+    ids=["mark", "utf-16", "latin-1", "cells to spare", "cells missing"],
+)
+def test_other_programs_may_have_saved_the_table(tmp_path, data):
+    (tmp_path / "history.csv").write_bytes(data)
+    CsvHistory(tmp_path).on_epoch_end(1, {"loss": 2.0})
+    assert [(line["epoch"], line["loss"]) for line in history_lines(tmp_path)] == [
+        ("1", "4.0"),
+        ("2", "2.0"),
     ]
+
+
+@pytest.mark.parametrize("data", [b"a,b\n1,2\n", b"\xff\xfe\x00", b"epoch\n" + 200_000 * b"1"])
+def test_what_is_no_table_of_epochs_any_more_is_put_aside(tmp_path, data, caplog):
+    for number in (1, 2):
+        (tmp_path / "history.csv").write_bytes(data)
+        CsvHistory(tmp_path).on_epoch_end(1, {"loss": 2.0})
+        assert history_lines(tmp_path) == [{"epoch": "2", "loss": "2.0"}]
+        assert (tmp_path / f"history_{number}.csv").read_bytes() == data
+    assert "history_2.csv" in caplog.text
 
 
 def test_what_cannot_be_written_leaves_the_lines_before(tmp_path):

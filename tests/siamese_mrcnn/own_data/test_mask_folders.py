@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from mrcnn.data.mask_folder import MaskFileError
+from mrcnn.images.picture_files import ImageError
 from siamese_mrcnn.own_data.mask_folders import InstanceFile, list_mask_folder, load_masks
 
 SHAPE = (4, 6)
@@ -120,7 +121,7 @@ def test_labels_that_cannot_serve(tmp_path):
     with pytest.raises(MaskFileError, match=r"is 4 x 6 pixels, but its picture is 6 x 4"):
         labels_of(path)
     path.write_text("no picture")
-    with pytest.raises(MaskFileError, match="cannot be read"):
+    with pytest.raises(ImageError, match="is not an image in a known format"):
         labels_of(path)
     path = saved(tmp_path / "1.tif", np.zeros(SHAPE, np.float32))
     with pytest.raises(MaskFileError, match="must be of whole numbers"):

@@ -1,0 +1,116 @@
+"""Picture files before they are decoded: what is no picture, or too large, is told."""
+
+import contextlib
+import os
+import warnings
+
+from PIL import Image
+
+# Endings of the picture files that are looked for in folders; a file that is named may have any.
+PICTURE_ENDINGS = frozenset(
+    ".jpg .jpeg .jpe .jfif .png .bmp .dib .gif .tif .tiff .webp .avif .jp2 .ppm .pgm .pbm .pnm "
+    ".tga".split()
+)
+# More pixels than the largest cameras of today make, and some 2 GB while they are decoded.
+MOST_PIXELS = 120_000_000
+LIMIT_VARIABLE = "MRCNN_MOST_PIXELS"  # of the environment, which replaces it
+HEIC_KINDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
+
+
+class ImageError(ValueError):
+    """A picture that cannot be used, with a sentence that says why."""
+
+
+class ImageNotFoundError(ImageError, FileNotFoundError):
+    """No picture file where one was expected."""
+
+
+@contextlib.contextmanager
+def open_picture(path):
+    """A picture file as Pillow opens it, of which only the header was read.
+
+    Raises:
+        ImageError: as `read_image`; also for what goes wrong while the block decodes it.
+    """
+    path = os.fspath(path)
+    _refuse_other_files(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as picture:
+                _refuse_many_pixels(path, picture.size)
+                yield picture
+    except ImageError:
+        raise
+    except Image.UnidentifiedImageError as error:
+        raise ImageError(f"The file {path} is not an image in a known format{_hint(path)}") from (
+            error
+        )
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"The image file {path} is too large: {error}{_how_to_raise()}") from error
+    except OSError as error:
+        if error.errno is not None:  # of the system, not of a decoder
+            raise ImageError(f"The image file {path} cannot be read: {error.strerror}.") from error
+        raise ImageError(_damage(path, error)) from error
+    except Exception as error:  # what decoders raise for damaged files has no common class
+        raise ImageError(_damage(path, error)) from error
+
+
+def _damage(path, error):
+    reason = str(error).strip().rstrip(".") or type(error).__name__
+    return f"The image file {path} cannot be decoded, it may be damaged or cut off: {reason}."
+
+
+def _refuse_other_files(path):
+    if not os.path.exists(path):
+        link = ", to which a link leads" if os.path.islink(path) else ""
+        raise ImageNotFoundError(
+            f"There is no image file {path}{link}: check the folder and the name."
+        )
+    if not os.path.isfile(path):
+        kind = "a folder" if os.path.isdir(path) else "a device or a pipe"
+        raise ImageError(f"An image file was expected, but {path} is {kind}.")
+    if not os.path.getsize(path):
+        raise ImageError(f"The image file {path} is empty: get it again.")
+
+
+def _refuse_many_pixels(path, size):
+    limit, (width, height) = most_pixels(), size
+    if width * height > limit:
+        raise ImageError(
+            f"The image file {path} says that it has {height} x {width} pixels, more than the "
+            f"{limit:,} that are decoded{_how_to_raise()}"
+        )
+
+
+def most_pixels():
+    """Pixels that a picture may have.
+
+    Raises:
+        ImageError: the environment says no such number.
+    """
+    text = os.environ.get(LIMIT_VARIABLE)
+    if text is None:
+        return MOST_PIXELS
+    if not text.isascii() or not text.isdigit() or not int(text):
+        raise ImageError(f"{LIMIT_VARIABLE} must be a number of pixels, but is {text!r}.")
+    Image.MAX_IMAGE_PIXELS = max(
+        int(text), Image.MAX_IMAGE_PIXELS or 0
+    )  # Pillow has one of its own
+    return int(text)
+
+
+def _how_to_raise():
+    return (
+        f". Scale it down, or set the environment variable {LIMIT_VARIABLE} to the pixels that the "
+        "memory can hold."
+    )
+
+
+def _hint(path):
+    """How to go on with a file that Pillow alone does not know."""
+    with open(path, "rb") as file:
+        start = file.read(12)
+    if start[4:8] == b"ftyp" and start[8:] in HEIC_KINDS:
+        return ": it is HEIC, of a phone. Save it as JPEG."
+    return "."

@@ -1,0 +1,66 @@
+"""What commands say when something goes wrong: one sentence, whatever was raised."""
+
+import errno
+import os
+import sysconfig
+
+from mrcnn.harmless_text import for_terminal
+
+OURS = ("mrcnn", "siamese_mrcnn")
+LIBRARIES = tuple(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib"))
+REPORT = (
+    "Nobody foresaw this. Please report it to those whom you have the program from, with what the "
+    "same command says with --debug at its end"
+)
+
+
+def sentence_of(error, file=None):
+    """What an error says, harmless for the terminal.
+
+    Args:
+        error: an exception. Those that this program raises are sentences; all others are told with
+            their kind, the file in hand, and where to report them.
+        file: in hand, if the caller knows; else what was noted on the error.
+    """
+    text = _foreseen(error) or _unforeseen(error, file)
+    return for_terminal(text, keep="\n")
+
+
+def _foreseen(error):
+    """The sentence of an error that somebody has thought of, "" of another."""
+    if isinstance(error, OSError) and error.strerror and error.errno is not None:
+        if error.filename is None:
+            return ""
+        # A copy that finds the disk full blames the source.
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT) and error.filename2 is not None
+        path = error.filename2 if full else error.filename
+        return f"{os.fsdecode(path) if isinstance(path, bytes) else path}: {error.strerror}."
+    if isinstance(error, MemoryError):
+        return f"There is not enough memory{_more(error)}. Take smaller pictures or batches."
+    if isinstance(error, ValueError | OSError | ImportError) and not _is_of_a_library(error):
+        return str(error)
+    return ""
+
+
+def _unforeseen(error, file):
+    said = (str(error).strip().splitlines() or [""])[0].rstrip(".")
+    notes = [f"in hand: {file}"] if file is not None else getattr(error, "__notes__", [])
+    return f"{type(error).__name__}: {said} ({'; '.join([*notes, REPORT])})."
+
+
+def _more(error):
+    said = (str(error).strip().splitlines() or [""])[0].rstrip(".")
+    return f": {said}" if said else ""
+
+
+def _is_of_a_library(error):
+    """Whether it was raised by a library, whose words say little to a user of this program."""
+    frames = error.__traceback__
+    if frames is None:
+        return False
+    while frames.tb_next is not None:
+        frames = frames.tb_next
+    frame = frames.tb_frame
+    if frame.f_globals.get("__name__", "").split(".")[0] in OURS:
+        return False
+    return frame.f_code.co_filename.startswith(LIBRARIES)
