@@ -219,7 +219,7 @@ def test_tables_are_shown_in_a_notebook(monkeypatch, capsys):
     monkeypatch.setattr("IPython.display.display", shown.append)
     visualize.display_table([["name", "n"], ["a<b", 10]])
     assert not capsys.readouterr().out
-    assert shown[0]._repr_markdown_() == "| name | n |\n| --- | ---: |\n| a<b | 10 |\n"
+    assert shown[0]._repr_markdown_() == "| name | n |\n| --- | ---: |\n| a\\<b | 10 |\n"
 
 
 def test_statistics_of_weights(capsys):
@@ -276,6 +276,7 @@ def test_programs_with_pyplot_find_the_picture_there(pyplot, image, tmp_path):
 
 
 def test_pictures_that_nothing_shows_do_not_pile_up(pyplot, image):
+    pyplot.close("all")  # what other tests left
     theirs = pyplot.figure()
     pictures = [visualize.display_images([image]) for _ in range(canvas.KEPT_PICTURES + 3)]
     numbers = pyplot.get_fignums()
