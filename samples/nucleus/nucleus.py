@@ -255,6 +255,7 @@ def _detect_one(model, dataset, image_id, path):
         captions=[""] * len(found),
         show_bbox=False,
         filled=False,
+        ax=visualize.new_axes(image.shape),  # or a notebook would show every one of them
     )
     with atomic_path(path, suffix=".png") as temporary:
         figure.savefig(temporary)

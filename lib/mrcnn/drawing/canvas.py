@@ -8,7 +8,6 @@ import io
 import math
 import os
 import sys
-import weakref
 
 import numpy as np
 from matplotlib.backends import BackendFilter, backend_registry
@@ -28,8 +27,6 @@ TITLE_HEIGHT = 0.4  # inches above it
 HIGHEST_CELL = 1.2  # height / width of a picture in a grid, at most
 KEPT_PICTURES = 19  # that pyplot holds where nothing shows them; of more than 20 matplotlib warns
 
-_known_to_pyplot = weakref.WeakSet()
-
 
 class Picture(Figure):
     """A matplotlib figure that a notebook shows by itself."""
@@ -37,9 +34,15 @@ class Picture(Figure):
     def _repr_png_(self):
         buffer = io.BytesIO()
         self.savefig(buffer, format="png")
-        if (pyplot := pyplot_if_imported()) is not None:
-            pyplot.close(self)  # or a notebook would show it once more, at the end of the cell
         return buffer.getvalue()
+
+    def _ipython_display_(self):
+        # Asked before all formatters, that of pyplot's inline backend among them.
+        from IPython.display import display_png
+
+        display_png(self._repr_png_(), raw=True)
+        if (pyplot := pyplot_if_imported()) is not None:
+            pyplot.close(self)  # or it would be shown once more, at the end of the cell
 
     def write(self, path, dpi=150):
         """Save as PNG, PDF or what else the ending says, making the folder; returns the path."""
@@ -68,15 +71,24 @@ def user_picture(**keywords):
     if pyplot is None:
         return Picture(**keywords)
     if pyplot.get_backend().lower() in backend_registry.list_builtin(BackendFilter.NON_INTERACTIVE):
-        kept = sorted(
-            (each for each in _known_to_pyplot if pyplot.fignum_exists(each.number)),
-            key=lambda figure: figure.number,
-        )
+        kept = _held_by(pyplot)
         for figure in kept[: max(len(kept) + 1 - KEPT_PICTURES, 0)]:
             pyplot.close(figure)
-    figure = pyplot.figure(FigureClass=Picture, **keywords)
-    _known_to_pyplot.add(figure)
-    return figure
+    return pyplot.figure(FigureClass=Picture, **keywords)
+
+
+def _held_by(pyplot):
+    """Our figures that pyplot holds, oldest first.
+
+    pyplot is asked for each number anew, since it gives numbers of closed figures to others.
+    """
+    numbers = pyplot.get_fignums()
+    if not numbers:
+        return []
+    current = pyplot.gcf().number
+    held = [pyplot.figure(number) for number in numbers]
+    pyplot.figure(current)
+    return [figure for figure in held if isinstance(figure, Picture)]
 
 
 def present(figure):

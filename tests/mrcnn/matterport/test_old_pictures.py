@@ -271,13 +271,15 @@ def test_programs_with_pyplot_find_the_picture_there(pyplot, image, tmp_path):
     assert pyplot.gcf() is figure
     pyplot.savefig(tmp_path / "picture.png")
     assert pyplot.imread(tmp_path / "picture.png").std() > 0.1  # not blank
-    figure._repr_png_()  # a notebook shows it, so its own list of figures need not
+    figure._ipython_display_()  # a notebook shows it, so its own list of figures need not
     assert not pyplot.get_fignums()
 
 
 def test_pictures_that_nothing_shows_do_not_pile_up(pyplot, image):
-    pyplot.close("all")  # what other tests left
+    closed = [visualize.display_images([image]) for _ in range(3)]
+    pyplot.close("all")
     theirs = pyplot.figure()
+    assert theirs.number == closed[0].number  # numbers are given anew
     pictures = [visualize.display_images([image]) for _ in range(canvas.KEPT_PICTURES + 3)]
     numbers = pyplot.get_fignums()
     assert len(numbers) == canvas.KEPT_PICTURES + 1 and theirs.number in numbers
