@@ -3,12 +3,9 @@
 Backbones as others publish them, as an archive of NumPy or a file of PyTorch, are read only.
 """
 
-import zipfile
-
-import numpy as np
-
 from mrcnn.converters import detectron, pytorch
 from mrcnn.converters.detectron import detectron_table, is_pyramid
+from mrcnn.converters.numpy_archives import holds_arrays, read_archive
 from mrcnn.converters.pickles import read_arrays
 from mrcnn.converters.pytorch import pytorch_table, state_dict_of, write_state_dict
 from mrcnn.converters.torch_files import STREAM_START, ZIP_START, read_state_dict
@@ -48,7 +45,7 @@ def format_of(path):
         start = file.read(len(STREAM_START))
     if start.startswith(HDF5_START):
         return "keras" if _has_keras_layout(path) else "original"
-    if start.startswith(ZIP_START) and _holds_arrays(path):
+    if start.startswith(ZIP_START) and holds_arrays(path):
         return "numpy"
     if start.startswith(ZIP_START) or start == STREAM_START:
         return "pytorch"
@@ -92,7 +89,7 @@ def read_tensors(path, expected=None):
     """
     found = _expected_format(path, expected)
     if found == "numpy":
-        return _published(_numpy_arrays(path), path)
+        return _published(read_archive(path), path)
     if found == "pytorch":
         blobs = read_state_dict(path)
         if translated(blobs):
@@ -168,24 +165,6 @@ def _published(arrays, path):
             "backbone of mrcnn.modeling.backbones as it is published."
         )
     return tensors, LoadReport(str(path), loaded=list(tensors))
-
-
-def _holds_arrays(path):
-    try:
-        with zipfile.ZipFile(path) as members:
-            return any(name.endswith(".npy") for name in members.namelist())
-    except zipfile.BadZipFile:
-        return False  # it is broken, which `read_state_dict` says in a sentence
-
-
-def _numpy_arrays(path):
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return dict(archive)
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise WeightsError(
-            f"{path} is not a complete archive of NumPy ({error}). Fetch or copy it again."
-        ) from error
 
 
 def _has_keras_layout(path):

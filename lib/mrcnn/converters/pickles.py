@@ -1,8 +1,8 @@
 """Pickles of strangers, read as records of what they ask for; of these only arrays are made.
 
-A pickle is a program: Python's reader calls what it names. Here a name stands for a record that
-does nothing, or ends the reading if weights do not need it. As that reader believes any length,
-place in its memo and depth (of tuples, to hash them), the instructions are looked through first.
+A pickle is a program: Python's reader calls what it names, and believes any length, place in its
+memo and depth. So the instructions are looked through first, and a name is a record that does
+nothing, or ends the reading if weights do not need it.
 """
 
 import contextlib
@@ -12,9 +12,11 @@ import pickletools
 import re
 import struct
 import zipfile
+import zlib
 
 import numpy as np
 
+from mrcnn.harmless_text import for_terminal
 from mrcnn.weights.hdf5 import WeightsError
 
 TYPES = {"Float": "f4", "Double": "f8", "Half": "f2", "Long": "i8", "Int": "i4", "Short": "i2"}
@@ -25,14 +27,16 @@ NAMES = re.compile(
     r"|torch\.(_utils\._rebuild_(parameter|tensor|tensor_v2)|Size)"
     rf"|torch\.(cuda\.)?({'|'.join(TYPES)})Storage"
 )
+SHARING = re.compile("TUPLE|DUP|.*GET|.*PUT|MEMO")  # instructions after which one may be on top
 NUMBER_TYPE = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248])|\?")
 # A ResNet-101 with the state of its optimiser takes 60,000 instructions, 7,000 of them tuples.
 MOST_INSTRUCTIONS, MOST_TUPLES = 500_000, 20_000
-LARGEST_NUMBER = 2**63  # beyond, many numbers have the same hash
+MOST_SHARED = 20  # tuples that are used again: each may double the time that a hash takes
+LARGEST_NUMBER = 2**63 - 1  # beyond, many numbers have the same hash
 MOST_SHARING = 2  # bytes of arrays for a byte of the file: two names may share an array
 BROKEN = (
     *(ArithmeticError, AttributeError, EOFError, LookupError, OSError, RuntimeError, TypeError),
-    *(ValueError, pickle.PickleError, struct.error, zipfile.BadZipFile),
+    *(ValueError, pickle.PickleError, struct.error, zipfile.BadZipFile, zlib.error),
 )
 
 
@@ -64,15 +68,21 @@ class Reader(pickle.Unpickler):
         self.storages = {}  # PyTorch's numbers outside of pickles: {key: (numpy's code, count)}
 
     def load(self):
-        start, tuples = self.file.tell(), 0
+        start, tuples, shared, before = self.file.tell(), 0, 0, pickletools.code2op["."]
+        places = {}  # in the memo: whether a tuple may be there
         for count, (instruction, argument, _) in enumerate(pickletools.genops(self.file)):
-            tuples += instruction.name.startswith("TUPLE")
-            if count > MOST_INSTRUCTIONS or tuples > MOST_TUPLES:
+            name, number = instruction.name, argument if isinstance(argument, int) else 0
+            tuples += name.startswith("TUPLE")
+            shared += name == "DUP" or (name.endswith("GET") and places.get(number, True))
+            if name.endswith("PUT") or name == "MEMOIZE":
+                may_be = not before.stack_after or bool(SHARING.match(before.name))
+                places[len(places) if argument is None else number] = may_be
+            largest = count if name.endswith("PUT") else LARGEST_NUMBER
+            if tuples > MOST_TUPLES or shared > MOST_SHARED or count > MOST_INSTRUCTIONS:
                 raise ValueError("it has more parts than the weights of any network here")
-            if isinstance(argument, int) and abs(argument) >= LARGEST_NUMBER:
-                raise ValueError("it has a number of more than 64 bits")
-            if instruction.name.endswith("PUT") and argument > count:
-                raise ValueError("it claims a place in its memo that is too far")
+            if abs(number) > largest:
+                raise ValueError("it has a number of more than 64 bits, or too far in its memo")
+            before = instruction
         self.file.seek(start)
         return super().load()
 
@@ -89,15 +99,11 @@ class Reader(pickle.Unpickler):
         self.refuse("an object outside of the pickle that is no storage")
 
     def refuse(self, request):
+        request = for_terminal(request[:200])
         raise UnsafePickleError(
-            f"{self.path} asks for {printable(request)}, which no weights file needs. Nothing was "
+            f"{self.path} asks for {request}, which weights do not need. Nothing was "
             "executed. Do not open it with other programs, and fetch it from a source you trust."
         )
-
-
-def printable(text):
-    """Words of a stranger, not too many, without what would move a terminal's cursor."""
-    return "".join(each if each.isprintable() else "?" for each in str(text)[:200])
 
 
 @contextlib.contextmanager
@@ -110,9 +116,10 @@ def opened(path, kind):
         except WeightsError:
             raise
         except BROKEN as error:
+            reason = for_terminal(str(error)[:200])
             raise WeightsError(
-                f"{path} is not a complete {kind} ({printable(error)}). It may be truncated or of "
-                "another kind: fetch or copy it again."
+                f"{path} is not a complete {kind} ({reason}). It may be truncated or of another "
+                "kind: fetch or copy it again."
             ) from error
 
 

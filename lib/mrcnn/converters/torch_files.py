@@ -41,8 +41,8 @@ def _read_archive(content, path):
         folder = pickled[0].removesuffix("data.pkl")
         reader = Reader(io.BytesIO(archive.read(pickled[0])), path)
         value = reader.load()
-        order = f"{folder}byteorder"  # newer files have it
-        order = ">" if order in members and archive.read(order) == b"big" else "<"
+        named = f"{folder}byteorder"  # newer files have it
+        order = ">" if named in members and archive.read(named) == b"big" else "<"
         return value, {
             key: _numbers(archive.read(f"{folder}data/{key}"), order, *claimed)
             for key, claimed in reader.storages.items()
@@ -78,6 +78,8 @@ def _tensor(value, storages):
             return _tensor(tensor, storages)
         case Record(_, (Record("storage", (key,)), first, shape, strides, *_)):
             numbers = storages[key]
+            if not all(type(each) is int for each in (first, *shape, *strides)):
+                raise ValueError("a tensor whose shape is no numbers")
             last = first + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
             if min((first, *shape, *strides)) < 0 or (all(shape) and last >= len(numbers)):
                 raise ValueError(f"a tensor of shape {shape} in a storage of {len(numbers)}")

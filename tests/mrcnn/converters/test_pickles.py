@@ -147,7 +147,7 @@ def test_a_claim_of_four_gigabytes_takes_no_memory():
         read(b"\x80\x04B\xff\xff\xff\xff" + b"x" * 50)  # bytes
     with pytest.raises(WeightsError, match="not a complete pickle"):
         read(b"\x80\x04\x8e" + b"\xff" * 7 + b"\x7f" + b"x" * 50)  # bytes, of 2**63
-    with pytest.raises(WeightsError, match="a place in its memo that is too far"):
+    with pytest.raises(WeightsError, match="too far in its memo"):
         read(b"\x80\x02Nr\xff\xff\xff\xff.")
 
 
@@ -156,6 +156,24 @@ def test_nested_tuples_cannot_be_keys():
     data = b"\x80\x02})" + b"\x85" * 100_000 + b"K\x01s."
     with pytest.raises(WeightsError, match="not a complete pickle"):
         read(data)
+
+
+DOUBLED = {  # thirty tuples, each of the one before twice
+    "by the memo": b")q\x00" + b"".join(b"h%ch%c\x86q%c" % (n, n, n + 1) for n in range(30)),
+    "by DUP": b")" + b"2\x86" * 30,
+    "by a late memo": b")q\x00" + b"".join(b"h%ch%c\x86N0q%c" % (n, n, n + 1) for n in range(30)),
+}
+
+
+@pytest.mark.parametrize("data", DOUBLED.values(), ids=DOUBLED)
+def test_tuples_that_double_are_refused_before_their_hash_takes_hours(data):
+    with pytest.raises(WeightsError, match="more parts than the weights of any network"):
+        read(b"\x80\x02}" + data + b"K\x01s.")
+
+
+def test_some_tuples_may_be_used_again():
+    shared = (1, (2, 3))
+    assert read(pickle.dumps({"a": [shared] * 15, shared: 1}, 2))[shared] == 1
 
 
 # --- arrays ---------------------------------------------------------------------------------------

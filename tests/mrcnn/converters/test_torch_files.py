@@ -138,6 +138,7 @@ def test_a_damaged_archive_is_told(tmp_path):
             r"a tensor of shape \(5,\) in a storage of 5",
         ),
         (b"J\x05\x00\x00\x00tQ", b"J\x05\x00\x00\x7ftQ", "a storage of 2130706437 numbers has 5"),
+        (b"t(J\x01\x00\x00\x00", b"t(U\x01a", "a tensor whose shape is no numbers"),
         (b"storage", b"sturage", "an object outside of the pickle that is no storage"),
     ],
 )
