@@ -17,6 +17,8 @@ COMMANDS = {
     "detect": "find in pictures what a reference shows",
     "pretrain": "make weights to start training from, where none fit",
     "train": "train on COCO or data of your own",
+    "train-verifier": "train the second look, which says no",
+    "calibrate": "measure what scores mean, and keep it with the weights",
     "evaluate": "measure one-shot average precision",
     "weights": "look into weights files and convert them",
     "download": "fetch COCO 2017 into a folder",

@@ -19,6 +19,9 @@ class Config(mrcnn.config.Config):
     # How query and reference are compared (`siamese_mrcnn.modeling.matching`): the paper's
     # "distance", or "distance-alone", "correlation", "cosine", "none" to see what it is worth.
     COMPARISON = "distance"
+    # How many finds of an image, the best, are compared with the reference once more, at their
+    # own resolution (`siamese_mrcnn.modeling.verification`); 0, as in the paper: none.
+    VERIFIED_FINDS = 0
 
     IMAGE_MIN_DIM = 400
     IMAGE_MAX_DIM = 512

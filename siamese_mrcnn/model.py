@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from keras import ops
 
 from mrcnn.data.preprocessing import as_list, is_picture, same_shape_chunks, windows_of
 from mrcnn.images.image import Geometry
@@ -15,6 +17,8 @@ from siamese_mrcnn.data.training_samples import load_sample
 from siamese_mrcnn.modeling.siamese_network import SiameseNetwork
 from siamese_mrcnn.modeling.weights_layout import siamese_groups
 
+CHECKPOINTS = Path(__file__).parents[1] / "checkpoints"
+PRESETS = {"glyphs": CHECKPOINTS / "glyphs_split1.weights.h5"}
 REFERENCES_AT_ONCE = 4  # that one query is searched for together; more take memory and no less time
 
 
@@ -28,6 +32,7 @@ class EncodedQuery:
 
     pyramid: list[Any]  # P2..P6, tensors [1, rows, columns, channels]
     geometry: Geometry
+    image: np.ndarray  # prepared uint8 [1, height, width, 3], which a verifier cuts finds from
 
 
 class SiameseMaskRCNN(MaskRCNN):
@@ -46,6 +51,7 @@ class SiameseMaskRCNN(MaskRCNN):
 
     compiled_settings = (*COMPILED_SETTINGS, "SUBTRACT_MEAN_FROM_REFERENCE")
     checkpoint_prefix = "siamese_mrcnn"
+    built_in_presets = PRESETS
     config_class = Config
 
     def __init__(self, mode, model_dir, config):
@@ -103,8 +109,8 @@ class SiameseMaskRCNN(MaskRCNN):
             chosen = vectors
             if len(prepared) > 1:
                 chosen = [vector[first:last] for vector in vectors]
-            pyramid, geometries = self._encode_chunk(chunk)
-            detections += self._find(pyramid, chosen, geometries)
+            pyramid, geometries, pictures = self._encode_chunk(chunk)
+            detections += self._find(pyramid, chosen, geometries, pictures)
         if verbose:
             print(f"Found {[len(each) for each in detections]} instances.")
         return detections
@@ -116,7 +122,7 @@ class SiameseMaskRCNN(MaskRCNN):
             references: uint8 [N, K, height, width, 3], prepared (`prepare_reference`).
 
         Returns:
-            [[N, channels], ...] for P2..P6.
+            [[N, channels], ...] for P2..P6 and, if there is one, the verifier.
 
         Raises:
             ReferencesError: they are not prepared.
@@ -136,9 +142,11 @@ class SiameseMaskRCNN(MaskRCNN):
         """Images (arrays or paths) to a list of `EncodedQuery`."""
         encoded = []
         for chunk in same_shape_chunks(self.prepare(images), self.config.BATCH_SIZE):
-            pyramid, geometries = self._encode_chunk(chunk)
+            pyramid, geometries, pictures = self._encode_chunk(chunk)
             encoded += [
-                EncodedQuery([level[row : row + 1] for level in pyramid], geometry)
+                EncodedQuery(
+                    [level[row : row + 1] for level in pyramid], geometry, pictures[row : row + 1]
+                )
                 for row, geometry in enumerate(geometries)
             ]
         return encoded
@@ -148,7 +156,7 @@ class SiameseMaskRCNN(MaskRCNN):
 
         Args:
             queries: list of N `EncodedQuery`, or of one that all references are searched in.
-            vectors: [[N, channels], ...] for P2..P6.
+            vectors: as of `encode_references`.
 
         Returns:
             N `mrcnn.data.postprocessing.Detections`.
@@ -167,24 +175,47 @@ class SiameseMaskRCNN(MaskRCNN):
                 most = min(count - first, self.config.IMAGES_PER_GPU, REFERENCES_AT_ONCE)
                 at_once = _power_of_two(most)
             chosen = [vector[first : first + at_once] for vector in vectors]
-            detections += self._find(query.pyramid, chosen, [query.geometry] * at_once)
+            geometries = [query.geometry] * at_once
+            detections += self._find(query.pyramid, chosen, geometries, query.image)
         return detections
 
+    def compare(self, query, vectors):
+        """What the verifier makes new scores of, for one encoded query and one reference.
+
+        Args:
+            query: `EncodedQuery`.
+            vectors: as of `encode_references`, of one reference.
+
+        Returns:
+            detections [N, (y1, x1, y2, x2, class id, score of the box head)], boxes normalised in
+            the prepared image, best first, and their cosines with the reference [N].
+        """
+        shape = query.geometry.prepared_shape
+        compare = self.function("similarity", shape, lambda: self.network.similarity_model(shape))
+        inputs = self._matching_inputs(query.pyramid, vectors, [query.geometry], query.image)
+        found = {name: ops.convert_to_numpy(each)[0] for name, each in compare(inputs).items()}
+        count = np.count_nonzero(found["detections"][:, 4])
+        return found["detections"][:count], found["similarities"][:count]
+
     def _encode_chunk(self, chunk):
-        """Pyramid of a batch of prepared images of one shape, and their geometries."""
-        geometries = [geometry for _, geometry in chunk]
+        """A batch of prepared images of one shape: pyramid, geometries, the images stacked."""
+        pictures, geometries = np.stack([image for image, _ in chunk]), [each for _, each in chunk]
         shape = geometries[0].prepared_shape
         encode = self.function("query", shape, lambda: self.network.query_model(shape))
-        return encode(np.stack([image for image, _ in chunk])), geometries
+        return encode(pictures), geometries, pictures
 
-    def _find(self, pyramid, vectors, geometries):
+    def _find(self, pyramid, vectors, geometries, pictures):
         """Match a batch of queries with as many references; either may be one for all."""
+        inputs = self._matching_inputs(pyramid, vectors, geometries, pictures)
         shape = geometries[0].prepared_shape
         find = self.function(
             "matched_boxes", shape, lambda: self.network.matched_boxes_model(shape)
         )
-        found = find({"pyramid": pyramid, "vectors": vectors, "windows": windows_of(geometries)})
-        return self.restore(found, geometries)
+        return self.restore(find(inputs), geometries)
+
+    def _matching_inputs(self, pyramid, vectors, geometries, pictures):
+        inputs = {"pyramid": pyramid, "vectors": vectors, "windows": windows_of(geometries)}
+        return inputs if self.network.verifier is None else inputs | {"images": pictures}
 
     def _prepare_references(self, references, images):
         """Prepared references uint8 [images or 1, K, height, width, 3]."""

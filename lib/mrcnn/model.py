@@ -57,6 +57,8 @@ class MaskRCNN(TrainingMethods, WeightsMethods, MatterportMethods):
     Attributes:
         keras_model: the `keras.Model` of this mode; it holds the weights.
         epoch: epochs that the weights have been trained for.
+        threshold: score from which on nine of ten detections were right when it was measured, as
+            the file of the weights says; None: it does not.
         latest: checkpoint in that folder when the model was loaded or trained last.
         log_dir, checkpoint_path: folder of the current training run, and the path of its
             checkpoints with {epoch:04d} in it; texts.
@@ -77,11 +79,12 @@ class MaskRCNN(TrainingMethods, WeightsMethods, MatterportMethods):
             )
         self.mode, self.config, self.model_dir = mode, config, os.fspath(model_dir)
         self.epoch, self.log_dir, self.checkpoint, self.anchor_shape = 0, None, None, None
+        self.threshold = None
         self._functions = CompiledFunctions()
         with self._scope():
             self.network = self.make_network(config)
             self.keras_model = self._build()
-        self.keras_model.file_groups = self.file_groups
+        self.keras_model.file_groups, self.keras_model.facts = self.file_groups, self.facts
 
     # --- what a model of another network replaces -----------------------------------------------
 

@@ -46,8 +46,8 @@ def add_config_argument(parser):
     parser.add_argument(
         "--config",
         metavar="small|large|glyphs|shapes",
-        default="small",
-        help="the paper's small or large model, or that of drawn glyphs or shapes (default: small)",
+        help="the paper's small or large model, or that of drawn glyphs or shapes (default: what "
+        "trained weights say of themselves, else small)",
     )
     parser.add_argument(
         "--set",
@@ -140,10 +140,22 @@ def source_options(arguments):
 
 def add_weights_arguments(parser):
     parser.add_argument(
-        "--weights", required=True, metavar="FILE|last", help="trained weights, or the latest run's"
+        "--weights",
+        required=True,
+        metavar="FILE|NAME|last",
+        help="trained weights; of the box: glyphs; or the latest run's",
     )
     parser.add_argument(
         "--logs", default="logs", metavar="FOLDER", help="where runs are, for --weights last"
+    )
+
+
+def add_classes_argument(parser):
+    parser.add_argument(
+        "--classes",
+        default="novel",
+        metavar="CLASSES",
+        help="novel, seen, all, or names separated by commas (default: novel)",
     )
 
 
@@ -162,16 +174,45 @@ def add_contour_argument(parser):
     )
 
 
+def configuration(arguments, **overrides):
+    """The configuration to train: that of --config, changed by --set, see `make_config`."""
+    from siamese_mrcnn.config import make_config
+
+    return make_config(arguments.config or "small", arguments.settings, **overrides)
+
+
+def detection_config(arguments, **overrides):
+    """As `configuration`; without --config the one that the weights of --weights carry, if any."""
+    from mrcnn.weights.presets import known_settings, read_facts
+    from siamese_mrcnn.config import Config
+    from siamese_mrcnn.model import SiameseMaskRCNN
+
+    carried = {}
+    if arguments.config is None and arguments.weights != "last":
+        facts = read_facts(SiameseMaskRCNN.preset_file(arguments.weights))
+        carried = known_settings(facts.get("settings", {}), Config)
+    given = {name: value for name, value in overrides.items() if value is not None}
+    return configuration(arguments, **{**carried, "GPU_COUNT": 1, **given})
+
+
 def detection_model(config, weights, logs):
-    """A model for detection, with the weights of a file or of the latest run below `logs`."""
+    """A model for detection, with the weights of a file, a preset or the latest run in `logs`."""
+    model = loaded_model(config, weights, logs)
+    model.fold_batch_norm()
+    return model
+
+
+def loaded_model(config, weights, logs, may_be_missing=()):
+    """As `detection_model`, with the weights as the file has them.
+
+    Args:
+        may_be_missing: regular expressions of layers that the file need not hold.
+    """
     from siamese_mrcnn.model import SiameseMaskRCNN
 
     model = SiameseMaskRCNN("inference", logs, config)
-    if weights == "last":
-        model.load_latest_checkpoint()
-    else:
-        model.load_weights(weights)
-    model.fold_batch_norm()
+    path = model.find_last() if weights == "last" else model.preset_file(weights)
+    model.load_weights(path, may_be_missing=may_be_missing)
     return model
 
 

@@ -4,18 +4,15 @@ Every image is searched for every chosen class that it shows, with references dr
 images. Called again with the same arguments, an interrupted evaluation goes on.
 """
 
+from pathlib import Path
+
 from siamese_mrcnn.commands import common
 
 
 def add_arguments(parser):
     common.add_data_arguments(parser, split="which classes are novel")
     common.add_weights_arguments(parser)
-    parser.add_argument(
-        "--classes",
-        default="novel",
-        metavar="CLASSES",
-        help="novel, seen, all, or names separated by commas (default: novel)",
-    )
+    common.add_classes_argument(parser)
     parser.add_argument(
         "--profile",
         choices=("clean", "official"),
@@ -31,24 +28,33 @@ def add_arguments(parser):
     parser.add_argument(
         "--random-boxes", action="store_true", help="measure chance: move what is found anywhere"
     )
+    parser.add_argument(
+        "--absent",
+        type=common.natural,
+        default=0,
+        metavar="R",
+        help="ask every image for R categories, too, that it does not show, half of them hard: "
+        "how well the model says that a thing is not there (presence.md)",
+    )
     parser.add_argument("--out", default="evaluation", metavar="FOLDER", help="where to write")
     common.add_config_argument(parser)
 
 
 def run(arguments):
     common.load_backend(arguments)
-    from siamese_mrcnn.config import make_config
     from siamese_mrcnn.evaluation import evaluate
+    from siamese_mrcnn.evaluation.absent import read_answers, to_table
     from siamese_mrcnn.evaluation.one_shot import PROFILES
+    from siamese_mrcnn.evaluation.presence import presence_numbers
+    from siamese_mrcnn.figures.detections import save_figure
+    from siamese_mrcnn.figures.presence_plots import draw_presence
     from siamese_mrcnn.own_data.load import load_dataset
 
     reasons = dict.fromkeys(PROFILES[arguments.profile], "The profile decides: see --profile.")
     common.refuse_settings(arguments, reasons | {"NUM_TARGETS": "Give --shots instead."})
     dataset = load_dataset(arguments.data, portion="test", **common.source_options(arguments))
     classes = common.choose_classes(arguments.classes, dataset, arguments.split)
-    config = make_config(
-        arguments.config, arguments.settings, IMAGES_PER_GPU=1, NUM_TARGETS=arguments.shots
-    )
+    config = common.detection_config(arguments, IMAGES_PER_GPU=1, NUM_TARGETS=arguments.shots)
     model = common.detection_model(config, arguments.weights, arguments.logs)
     report = evaluate(
         model,
@@ -64,8 +70,14 @@ def run(arguments):
         random_boxes=arguments.random_boxes,
         workers=arguments.workers,
         split=arguments.split,
+        absent=arguments.absent,
     )
     print(summary(report))
+    if arguments.absent:
+        answers = read_answers(arguments.out)
+        figure = draw_presence(answers, presence_numbers(answers))
+        save_figure(figure, Path(arguments.out) / "presence", ("png",))
+        print(f"\n{to_table(report['presence'])}\n")
     print(f"All numbers: {arguments.out}/report.md")
 
 

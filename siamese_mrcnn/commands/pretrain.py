@@ -28,7 +28,6 @@ def run(arguments):
 
     from mrcnn.locks import alone_in
     from mrcnn.weights.hdf5 import KERAS_SUFFIX
-    from siamese_mrcnn.config import make_config
     from siamese_mrcnn.model import SiameseMaskRCNN
     from siamese_mrcnn.own_data.load import open_data
     from siamese_mrcnn.training.category_pretraining import pretrain
@@ -36,9 +35,8 @@ def run(arguments):
     if not arguments.out.endswith(KERAS_SUFFIX):
         raise ValueError(f"--out must end in {KERAS_SUFFIX}, but is {arguments.out}.")
     training, _ = open_data(arguments.data, arguments.split, **common.source_options(arguments))
-    config = make_config(
-        arguments.config,
-        arguments.settings,
+    config = common.configuration(
+        arguments,
         NUM_TARGETS=arguments.shots,
         STEPS_PER_EPOCH=arguments.steps,
         SEED=arguments.seed,

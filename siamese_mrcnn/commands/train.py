@@ -111,7 +111,6 @@ def run(arguments):
 
     from mrcnn.training.fit import run_schedule
     from mrcnn.weights.checkpoints import saved_phase
-    from siamese_mrcnn.config import make_config
     from siamese_mrcnn.model import SiameseMaskRCNN
     from siamese_mrcnn.own_data.load import describe_parts, open_data
     from siamese_mrcnn.training.starting_weights import start_from
@@ -120,9 +119,8 @@ def run(arguments):
         arguments.data, arguments.split, **common.source_options(arguments)
     )
     print(describe_parts(training, validation, arguments.split))
-    config = make_config(
-        arguments.config,
-        arguments.settings,
+    config = common.configuration(
+        arguments,
         GPU_COUNT=arguments.gpus,
         IMAGES_PER_GPU=arguments.batch_size,
         NUM_TARGETS=arguments.shots,

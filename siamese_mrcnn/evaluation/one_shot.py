@@ -21,6 +21,11 @@ import numpy as np
 
 from mrcnn.files import written_whole
 from mrcnn.locks import alone_in
+from siamese_mrcnn.evaluation.absent import (
+    AbsentQueryLoader,
+    class_similarities,
+    presence_report,
+)
 from siamese_mrcnn.evaluation.coco_metrics import coco_metrics, ground_truth
 from siamese_mrcnn.evaluation.detect_queries import scattered, search_images
 from siamese_mrcnn.evaluation.progress_log import EvaluationLog
@@ -65,6 +70,8 @@ def evaluate(
     workers=2,
     progress=True,
     split=None,
+    absent=0,
+    threshold=None,
 ):
     """Evaluate a model on all images of a data set.
 
@@ -86,6 +93,9 @@ def evaluate(
         workers: threads that load images and references.
         progress: show a progress bar with the time left.
         split: to record in the report: a number, "all", or the names of the novel classes.
+        absent: categories to ask every image for that it does not show, beside those it does: for
+            "presence" in the report and its files, see `siamese_mrcnn.evaluation.absent`.
+        threshold: score from which on an answer counts there; None: where its precision is .9.
 
     Returns:
         the report: "bbox" and "segm" {metric: {"mean", "interval", "runs"}}, "classes" with AP by
@@ -96,7 +106,7 @@ def evaluate(
         mrcnn.locks.InUseError: another evaluation writes into the folder.
     """
     loader, replayed = _loader(
-        dataset, model.config, classes, runs, shots, profile, limit, seed, references
+        dataset, model, classes, runs, shots, profile, limit, seed, references, absent
     )
     arguments = {
         "profile": profile,
@@ -106,16 +116,20 @@ def evaluate(
         "limit": limit,
         "random_boxes": random_boxes,
         "replayed": replayed,
-    }
+    } | ({"absent": absent} if absent else {})
     image_ids = [int(image_id) for image_id in dataset.image_ids[:limit]]
     change = _chance(loader, profile) if random_boxes else None
     with _settings(model.config, PROFILES[profile]), _folder(output) as folder:
         log = _log(model, loader, arguments, folder)
         search_images(model, loader, image_ids, log, change, workers, progress)
-        return _report(loader, image_ids, arguments, split, log, folder)
+        report = _report(loader, image_ids, arguments, split, log, folder)
+        if absent:
+            truth = ground_truth(dataset, image_ids)
+            report["presence"] = presence_report(log, loader.runs, truth, threshold, folder)
+        return report
 
 
-def _loader(dataset, config, classes, runs, shots, profile, limit, seed, references):
+def _loader(dataset, model, classes, runs, shots, profile, limit, seed, references, absent):
     """A `QueryLoader`, once the arguments make sense, and a replayed record's fingerprint."""
     recorded = replayed = None
     if references is not None:
@@ -123,8 +137,11 @@ def _loader(dataset, config, classes, runs, shots, profile, limit, seed, referen
         runs, shots, replayed = record["runs"], record["shots"], fingerprint(record)
     classes = _check(dataset, classes, runs, shots, profile, limit, seed)
     same_image = PROFILES[profile]["same_image"]
-    loader = QueryLoader(dataset, classes, config, runs, shots, seed, same_image, recorded)
-    return loader, replayed
+    asked = (dataset, classes, model.config, runs, shots, seed, same_image, recorded)
+    if not absent:
+        return QueryLoader(*asked), replayed
+    similarities = class_similarities(model, dataset, classes, seed)
+    return AbsentQueryLoader(similarities, absent, *asked), replayed
 
 
 def _chance(loader, profile):
@@ -170,7 +187,7 @@ def _measure(loader, image_ids, log, folder):
         results = [
             result
             for query in _queries(log)
-            if query["run"] == run
+            if query["run"] == run and not query.get("absent")
             for result in query.get("results", ())
         ]
         with written_whole(folder / f"results_run{run}.json") as file:
@@ -185,7 +202,7 @@ def _count(log, runs):
     Raises:
         EvaluationError: not a single query could be evaluated.
     """
-    reasons = [query.get("failure") for query in _queries(log)]
+    reasons = [query.get("failure") for query in _queries(log) if not query.get("absent")]
     failures = Counter(filter(None, reasons))
     if not reasons:
         raise EvaluationError(

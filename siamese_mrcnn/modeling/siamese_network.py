@@ -5,6 +5,7 @@ from keras import ops
 
 from mrcnn.modeling.mask_rcnn import MaskRCNNNetwork
 from siamese_mrcnn.modeling.matching import LEVELS, Matching
+from siamese_mrcnn.modeling.verification import EMBEDDING, Verifier
 
 
 class SiameseNetwork(MaskRCNNNetwork):
@@ -21,6 +22,18 @@ class SiameseNetwork(MaskRCNNNetwork):
     def __init__(self, config):
         super().__init__(config)
         self.match = Matching(config.FPN_FEATUREMAPS, config.COMPARISON)
+        self.verifier = None
+        if config.VERIFIED_FINDS:
+            self.verifier = Verifier(
+                config.TARGET_MAX_DIM,
+                self.backbone.channels[1],
+                config.VERIFIED_FINDS,
+            )
+
+    @property
+    def least_score(self):
+        # What the verifier is to look at may score low before.
+        return super().least_score if self.verifier is None else 0.0
 
     def encode_references(self, references, subtract_mean=True):
         """Prepared references to one vector a pyramid level: [[batch, channels], ...].
@@ -40,14 +53,51 @@ class SiameseNetwork(MaskRCNNNetwork):
             for vector in vectors
         ]
 
-    def reference_model(self, shots):
-        """`keras.Model`: references [batch, K, height, width, 3] to the vectors of P2..P6.
+    def embed(self, crops):
+        """Prepared crops [batch, height, width, 3] to unit vectors, see `Verifier`."""
+        return self.verifier.embed(self._features_of_crops(crops))
 
-        As fed when detecting: SUBTRACT_MEAN_FROM_REFERENCE decides about the mean pixel.
+    def detection_vectors(self, references):
+        """References [batch, K, height, width, 3] to all vectors that detecting compares with.
+
+        Those of P2..P6 as fed when detecting: SUBTRACT_MEAN_FROM_REFERENCE decides about the mean
+        pixel. With a verifier, the mean of their embeddings comes last.
         """
-        references = keras.Input((shots, *self.config.TARGET_SHAPE[1:]), name="references")
         vectors = self.encode_references(references, self.config.SUBTRACT_MEAN_FROM_REFERENCE)
-        return keras.Model(references, vectors, name="reference")
+        if self.verifier is None:
+            return vectors
+        embedded = self.embed(ops.reshape(references, (-1, *references.shape[2:])))
+        shots = (-1, references.shape[1], embedded.shape[-1])
+        return [*vectors, ops.mean(ops.reshape(embedded, shots), axis=1)]
+
+    def reference_model(self, shots):
+        """`keras.Model`: references [batch, K, height, width, 3] to `detection_vectors`."""
+        references = keras.Input((shots, *self.config.TARGET_SHAPE[1:]), name="references")
+        return keras.Model(references, self.detection_vectors(references), name="reference")
+
+    def detect_verified(self, matched, vectors, windows, images, image_shape):
+        """As `detect_boxes`, with detections that the verifier, if there is one, has scored anew.
+
+        Args:
+            matched: the matched pyramid [P2, ..., P6].
+            vectors: as of `detection_vectors`.
+            windows: normalised [batch, 4].
+            images: prepared [batch or 1, height, width, 3]; without a verifier not looked at.
+            image_shape: (height, width) of the prepared image.
+        """
+        found = self.detect_boxes(matched, windows, image_shape)
+        if self.verifier is not None:
+            found["detections"] = self.verifier.look(
+                images,
+                found["detections"],
+                vectors[-1],
+                self._features_of_crops,
+                self.config.DETECTION_MIN_CONFIDENCE,
+            )
+        return found
+
+    def _features_of_crops(self, crops):
+        return self.backbone_maps(crops)[1]
 
     def query_model(self, image_shape):
         """`keras.Model`: prepared images [batch, height, width, 3] to their pyramid."""
@@ -57,19 +107,45 @@ class SiameseNetwork(MaskRCNNNetwork):
     def matched_boxes_model(self, image_shape):
         """`keras.Model`: encoded query and reference to detections, without their masks.
 
-        Inputs: "pyramid" P2..P6 of the query, "vectors" P2..P6 of the reference, "windows".
+        Inputs: "pyramid" P2..P6 of the query, "vectors" P2..P6 of the reference, "windows"; with a
+        verifier also its vector and the prepared "images".
         Outputs: "detections" and the matched "pyramid" P2..P5, for `masks_model`.
         """
+        inputs = self.matching_inputs(image_shape)
+        matched = self.match(inputs["pyramid"], inputs["vectors"][: len(LEVELS)])
+        found = self.detect_verified(
+            matched, inputs["vectors"], inputs["windows"], inputs.get("images"), image_shape
+        )
+        outputs = {"detections": found["detections"], "pyramid": matched[:4]}
+        return keras.Model(inputs, outputs, name="matched_boxes")
+
+    def similarity_model(self, image_shape):
+        """`keras.Model`: as `matched_boxes_model`, to what the verifier makes new scores of.
+
+        Outputs: "detections" with the scores of the box head, and their "similarities".
+        """
+        inputs = self.matching_inputs(image_shape)
+        matched = self.match(inputs["pyramid"], inputs["vectors"][: len(LEVELS)])
+        found = self.detect_boxes(matched, inputs["windows"], image_shape)
+        detections = found["detections"][:, : self.verifier.finds]
+        similarities = self.verifier.similarities(
+            inputs["images"], detections, inputs["vectors"][-1], self._features_of_crops
+        )
+        outputs = {"detections": detections, "similarities": similarities}
+        return keras.Model(inputs, outputs, name="similarity")
+
+    def matching_inputs(self, image_shape):
+        """Symbolic inputs of `matched_boxes_model`."""
         channels = self.config.FPN_FEATUREMAPS
         inputs = {
             "pyramid": self.pyramid_inputs(image_shape, channels),
             "vectors": [keras.Input((channels,), name=f"reference_P{level}") for level in LEVELS],
             "windows": keras.Input((4,), name="windows"),
         }
-        matched = self.match(inputs["pyramid"], inputs["vectors"])
-        found = self.detect_boxes(matched, inputs["windows"], image_shape)
-        outputs = {"detections": found["detections"], "pyramid": matched[:4]}
-        return keras.Model(inputs, outputs, name="matched_boxes")
+        if self.verifier is not None:
+            inputs["vectors"].append(keras.Input((EMBEDDING,), name="reference_embedding"))
+            inputs["images"] = keras.Input((*image_shape[:2], 3), name="images")
+        return inputs
 
     @property
     def pyramid_channels(self):
@@ -80,12 +156,16 @@ class SiameseNetwork(MaskRCNNNetwork):
         vectors = self.encode_references(inputs["references"])
         return self.match(self.encode(inputs["images"]), vectors)
 
-    def detection_features(self, inputs):
-        """The matched pyramid, with references as fed when detecting."""
-        vectors = self.encode_references(
-            inputs["references"], self.config.SUBTRACT_MEAN_FROM_REFERENCE
+    def detection_model(self, image_shape):
+        inputs = self.detection_inputs(image_shape)
+        vectors = self.detection_vectors(inputs["references"])
+        matched = self.match(self.encode(inputs["images"]), vectors[: len(LEVELS)])
+        found = self.detect_verified(
+            matched, vectors, inputs["windows"], inputs["images"], image_shape
         )
-        return self.match(self.encode(inputs["images"]), vectors)
+        boxes_normalized = found["detections"][..., :4]
+        found["mrcnn_mask"] = self.predict_masks(matched[:4], boxes_normalized, image_shape)
+        return keras.Model(inputs, found, name="detection")
 
     def detection_inputs(self, image_shape):
         references = keras.Input(self.config.TARGET_SHAPE, name="references")

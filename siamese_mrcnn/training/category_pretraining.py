@@ -9,27 +9,19 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from mrcnn.data.training_batches import EpochBatches, FollowEpochs
+from mrcnn.data.training_batches import EpochBatches
 from mrcnn.modeling.conv_norm import batch_statistics, normalized_convolutions
 from mrcnn.ops.initializers import RandomKernel
-from mrcnn.training.fit import SaveCheckpoint, compilation
-from mrcnn.training.optimizer import GloballyClippedAdam
 from mrcnn.training.random_start import start_at_random
-from mrcnn.training.safeguards import StopAtBadLoss
-from mrcnn.weights import checkpoints
-from mrcnn.weights.hdf5 import load_weights, named_variables
+from mrcnn.weights.hdf5 import named_variables
 from siamese_mrcnn.data.references import NoReferenceError, sample_reference
 from siamese_mrcnn.data.training_samples import active_classes
 from siamese_mrcnn.modeling.matching import LEVELS
+from siamese_mrcnn.training.resumable_fit import PretrainingError, fit_resumably
 
-LEARNING_RATE = 0.001  # after WARM_UP; then it falls to nothing along a cosine
-WARM_UP = 200  # steps, from a twentieth of the rate
+LEARNING_RATE = 0.001  # after a warm-up; then it falls to nothing along a cosine
 BATCH = 32  # crops
 NAME = "naming"  # of checkpoints
-
-
-class PretrainingError(ValueError):
-    """A data set that nothing can be learned from."""
 
 
 class CategoryCrops(EpochBatches):
@@ -160,62 +152,9 @@ def pretrain(model, dataset, epochs, steps, workers=2, backup=None, verbose=1):
     naming = naming_model(model.network, len(crops.categories))
     try:
         with batch_statistics(normalized_convolutions(naming)):
-            history = _fit(naming, model.config, crops, epochs, backup, verbose)
+            task = (NAME, LEARNING_RATE, MeanCrossEntropy(), CommonAccuracy())
+            history = fit_resumably(naming, model.config, crops, epochs, task, backup, verbose)
     finally:
         crops.close()
     start_at_random(model, dataset, keep=named_variables(naming))
     return history
-
-
-def _fit(naming, config, crops, epochs, backup, verbose):
-    naming.compile(
-        GloballyClippedAdam(_rate(epochs * len(crops)), global_clipnorm=config.GRADIENT_CLIP_NORM),
-        loss=MeanCrossEntropy(),
-        metrics=[CommonAccuracy()],
-        **compilation(config),
-    )
-    # As in `mrcnn.training.fit.compile_phase`: or TensorFlow would trace the first step twice.
-    naming.optimizer.build(naming.trainable_variables)
-    callbacks = [FollowEpochs(crops), StopAtBadLoss()]
-    done = 0
-    if backup is not None:
-        phase = {"epochs": epochs, "steps": len(crops), "seed": crops.seed, "rate": LEARNING_RATE}
-        done = _take_up(naming, backup, phase)
-        callbacks.append(SaveCheckpoint(backup, NAME, phase, crops, only_latest=True))
-    return naming.fit(
-        crops,
-        initial_epoch=done,
-        epochs=epochs,
-        shuffle=False,
-        callbacks=callbacks,
-        verbose=verbose,
-    )
-
-
-def _take_up(naming, backup, phase):
-    """Load the latest checkpoint of a call with the same arguments: how many epochs it trained.
-
-    Raises:
-        PretrainingError: it is of a call with others.
-    """
-    latest = checkpoints.latest_checkpoint(backup)
-    if latest is None:
-        return 0
-    if checkpoints.saved_phase(latest) == phase:
-        load_weights(naming, latest)
-        if checkpoints.restore_optimizer(naming, latest, phase):
-            return checkpoints.epoch_of(latest)
-    raise PretrainingError(
-        f"{backup} was left by a call with other arguments, so this one cannot go on from there. "
-        "Repeat it as it was, or delete the folder to begin anew."
-    )
-
-
-def _rate(steps):
-    warm_up = min(WARM_UP, steps // 10)
-    return keras.optimizers.schedules.CosineDecay(
-        LEARNING_RATE / 20,
-        max(steps - warm_up, 1),
-        warmup_target=LEARNING_RATE,
-        warmup_steps=warm_up,
-    )

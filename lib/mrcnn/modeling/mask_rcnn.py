@@ -74,6 +74,11 @@ class MaskRCNNNetwork:
         """For how many classes boxes and masks are predicted separately."""
         return self.config.NUM_CLASSES
 
+    @property
+    def least_score(self):
+        """Score that detections need before they are chosen among those that overlap."""
+        return self.config.DETECTION_MIN_CONFIDENCE
+
     def encode(self, images):
         """Prepared images [batch, height, width, 3], RGB 0..255, to the pyramid [P2, ..., P6]."""
         return self.pyramid(self.backbone_maps(images)[1:])
@@ -126,7 +131,7 @@ class MaskRCNNNetwork:
         predictions = self.box_head(proposed["rois"], pyramid[:4], image_shape)
         select = DetectionSelection(
             config.DETECTION_MAX_INSTANCES,
-            config.DETECTION_MIN_CONFIDENCE,
+            self.least_score,
             config.DETECTION_NMS_THRESHOLD,
             config.BBOX_STD_DEV,
             self.conventions.log_limit,

@@ -5,6 +5,7 @@ nested or flat, in any order.
 """
 
 import io
+import json
 import re
 from dataclasses import dataclass, field
 
@@ -18,6 +19,7 @@ from mrcnn.weights.hdf5_files import WeightsError, open_hdf5, put, write_hdf5
 
 KINDS = ("kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance")
 KERAS_SUFFIX = ".weights.h5"
+FACTS = "facts"  # attribute of such a file, JSON
 
 
 @dataclass
@@ -214,12 +216,19 @@ def matches(layer, patterns):
 
 
 def save_keras_weights(model, path):
-    """Write a `.weights.h5` file of Keras 3, atomically."""
+    """Write a `.weights.h5` file of Keras 3, atomically.
+
+    What the `facts` of the model say, if it has any, goes along: see `mrcnn.weights.presets`.
+    """
     if not str(path).endswith(KERAS_SUFFIX):
         raise ValueError(f"The name of a Keras weights file ends in {KERAS_SUFFIX}, got {path}.")
     # The same layers without the optimiser, whose state Keras would save as well.
     layers, content = keras.Model(model.inputs, model.outputs), _InMemory()
     layers.save_weights(content)
+    facts = getattr(model, "facts", None)
+    if facts is not None:
+        with h5py.File(content, "r+") as file:
+            file.attrs[FACTS] = json.dumps(facts())
     put(content, path)
 
 

@@ -6,11 +6,12 @@ from pathlib import Path
 from mrcnn.modeling.conv_norm import normalized_convolutions
 from mrcnn.weights import checkpoints, hdf5
 from mrcnn.weights.layout import HEADS, is_backbone_only, write_original_layout
+from mrcnn.weights.presets import PresetMethods, read_facts
 
 logger = logging.getLogger(__name__)
 
 
-class WeightsMethods:
+class WeightsMethods(PresetMethods):
     """For `mrcnn.model.MaskRCNN`, whose attributes and methods these use."""
 
     def load_weights(self, filepath, by_name=False, exclude=None, may_be_missing=(), verbose=0):
@@ -34,7 +35,9 @@ class WeightsMethods:
         if by_name and is_backbone_only(filepath):
             may_be_missing = HEADS
             logger.info("%s is a backbone; all else keeps its weights.", filepath)
+        facts = read_facts(filepath)
         report = hdf5.load_weights(self.keras_model, filepath, may_be_missing, exclude or ())
+        self.threshold = facts.get("threshold")
         if verbose:
             print(report)
         self.set_log_dir(filepath)

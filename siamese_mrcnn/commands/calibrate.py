@@ -1,0 +1,53 @@
+"""Measure what scores mean, and from which score on an answer counts: kept with the weights.
+
+Asks images that training did not use for what they show and for what they do not; then the scores
+tell how often a find is right, and `detect` leaves out what is right less than nine times of ten.
+"""
+
+from siamese_mrcnn.commands import common
+
+
+def add_arguments(parser):
+    common.add_data_arguments(parser, split="which classes are novel")
+    common.add_weights_arguments(parser)
+    parser.add_argument("--out", required=True, metavar="FILE", help="a .weights.h5 file to write")
+    common.add_classes_argument(parser)
+    parser.add_argument(
+        "--absent",
+        type=common.positive,
+        default=2,
+        metavar="R",
+        help="categories to ask every image for that it does not show (default: 2)",
+    )
+    parser.add_argument("--limit", type=common.positive, metavar="N", help="first N images only")
+    common.add_seed_argument(parser)
+    common.add_config_argument(parser)
+
+
+def run(arguments):
+    common.load_backend(arguments)
+    from mrcnn.weights.hdf5 import KERAS_SUFFIX
+    from siamese_mrcnn.own_data.load import load_dataset
+    from siamese_mrcnn.training.calibration import calibrate
+
+    if not arguments.out.endswith(KERAS_SUFFIX):
+        raise ValueError(f"--out must end in {KERAS_SUFFIX}, but is {arguments.out}.")
+    dataset = load_dataset(arguments.data, portion="test", **common.source_options(arguments))
+    classes = common.choose_classes(arguments.classes, dataset, arguments.split)
+    config = common.detection_config(arguments, NUM_TARGETS=1)
+    model = common.loaded_model(config, arguments.weights, arguments.logs)
+    found = calibrate(
+        model,
+        dataset,
+        classes,
+        arguments.absent,
+        arguments.seed,
+        arguments.limit,
+        arguments.workers,
+    )
+    model.save_weights(arguments.out)
+    print(
+        f"Of {found['detections']} detections {found['right']} are right. From the score "
+        f"{found['threshold']:.3f} on, nine of ten are. Calibration error: "
+        f"{found['calibration_error']:.3f} on these. Written: {arguments.out}"
+    )

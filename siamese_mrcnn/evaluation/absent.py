@@ -1,0 +1,245 @@
+"""Questions for what an image does not show, and how well a model tells that it is not there.
+
+Every image is asked for the evaluated categories that it shows, as ever, and for some that it does
+not: half of them hard, near one that it shows. Crowds count as shown. Average precision knows
+nothing of these questions.
+"""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+from pycocotools import mask as run_lengths
+
+from mrcnn.drawing.tables import Table
+from mrcnn.files import written_whole
+from siamese_mrcnn.data.references import NoReferenceError, sample_reference
+from siamese_mrcnn.evaluation.coco_metrics import ground_truth
+from siamese_mrcnn.evaluation.presence import Answers, presence_numbers
+from siamese_mrcnn.evaluation.queries import QueryLoader
+from siamese_mrcnn.evaluation.reference_cache import ReferenceVectors
+from siamese_mrcnn.evaluation.reports import summarize
+
+ABSENT, NEAR = 2, 3  # keep these random numbers apart from those of references and of chance
+REFERENCES_A_CLASS = 4  # whose mean vectors say which categories are near each other
+LEVEL = 1  # P3, whose vectors tell categories apart best
+RIGHT_IOU = 0.5
+NAME = "presence"  # of the files
+ROWS = {  # number: what it says
+    "auroc": "is it there? AUROC of the best score",
+    "fpr_at_95_recall": "false-positive rate at 95 % recall",
+    "false_alarms": "images without it, answered at the threshold",
+    "found": "images with it, a right answer at the threshold",
+    "image_mcc": "image-level MCC at the threshold",
+    "image_f1": "image-level F1 at the threshold",
+    "instance_f1": "micro F1 of instances where it is there",
+    "cgf1": "cgF1 = F1 of instances x MCC",
+    "count_error": "mean absolute error of the count",
+    "retrieval_map": "which photos first? retrieval mAP",
+    "precision_at_10": "precision at 10",
+    "calibration_error": "expected calibration error of the scores",
+    "precision": "precision of detections at the threshold",
+    "threshold": "the threshold",
+}
+
+
+class AbsentQueryLoader(QueryLoader):
+    """Asks every image for the classes that it shows and for `absent` others.
+
+    Args:
+        similarities: of classes, [N + 1, N + 1], see `class_similarities`.
+        absent: classes to ask for that an image does not show, or as many as there are.
+        arguments, keywords: as of `QueryLoader`.
+    """
+
+    def __init__(self, similarities, absent, *arguments, **keywords):
+        super().__init__(*arguments, **keywords)
+        self._similarities, self.absent = similarities, absent
+        image_ids = [int(image_id) for image_id in self.dataset.image_ids]
+        self._truth = ground_truth(self.dataset, image_ids)
+
+    def classes_in(self, image_id):
+        shown = super().classes_in(image_id)
+        return shown + self._absent_of(image_id, shown)
+
+    def record(self, query):
+        shown = QueryLoader.classes_in(self, query.image_id)
+        return super().record(query) | ({} if query.class_id in shown else {"absent": True})
+
+    def boxes_of(self, truth, query):
+        """True boxes [x, y, width, height] of what a query asks for."""
+        return _true_boxes(truth, query.source_image_id).get(query.category_id, [])
+
+    def _absent_of(self, image_id, shown):
+        """Classes that an image does not show, the hard ones first."""
+        source = self.source_images[image_id]
+        held = {each["category_id"] for each in self._truth.imgToAnns[source]}
+        others = sorted(c for c in self.classes if self.source_classes[c] not in held)
+        rng = np.random.default_rng([self.seed, source, ABSENT])
+        others = [others[place] for place in rng.permutation(len(others))]
+        hard = self.absent // 2 if shown else 0
+        nearness = {each: max(self._similarities[each, shown], default=0) for each in others}
+        near = sorted(others, key=nearness.get, reverse=True)[:hard]
+        return near + [each for each in others if each not in near][: self.absent - len(near)]
+
+
+def class_similarities(model, dataset, classes, seed):
+    """Cosines of the classes' mean reference vectors: [N + 1, N + 1], 0 where there are none."""
+    references = {}
+    for class_id in sorted(classes):
+        rng = np.random.default_rng([seed, class_id, NEAR])
+        try:
+            references[class_id] = [
+                sample_reference(dataset, class_id, model.config, rng)
+                for _ in range(REFERENCES_A_CLASS)
+            ]
+        except NoReferenceError:
+            continue  # asking for it will say so
+    similarities = np.zeros((dataset.num_classes, dataset.num_classes), np.float32)
+    if references:
+        chosen = list(references)
+        levels = ReferenceVectors(model).of(list(references.values()))
+        vectors = levels[min(LEVEL, len(levels) - 1)]
+        vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        similarities[np.ix_(chosen, chosen)] = vectors @ vectors.T
+    return similarities
+
+
+def presence_report(log, runs, truth, threshold, folder):
+    """The numbers of all runs, written as presence.json, .csv and .md.
+
+    Args:
+        log: `EvaluationLog` of an `AbsentQueryLoader`.
+        runs: their number.
+        truth: pycocotools COCO object of the images.
+        threshold: score from which on an answer counts; None: where its precision is .9.
+        folder: to write into.
+
+    Returns:
+        {number: {"mean", "interval", "runs"}} of `ROWS`, "questions" and "absent" of a run.
+    """
+    answers = [answers_of(log, run, truth) for run in range(runs)]
+    numbers = [presence_numbers(each, threshold) for each in answers]
+    report = {name: summarize_numbers([each[name] for each in numbers]) for name in ROWS}
+    report |= {
+        "questions": len(answers[0].present),
+        "absent": int(np.count_nonzero(~answers[0].present)),
+    }
+    folder = Path(folder)
+    saved = {name: getattr(answers[0], name) for name in Answers.__dataclass_fields__}
+    with written_whole(folder / f"{NAME}.json") as file:
+        json.dump(report | {"answers": saved}, file, default=np.ndarray.tolist)
+    with written_whole(folder / f"{NAME}.csv") as file:
+        csv.writer(file).writerows(_lines(report, runs))
+    with written_whole(folder / f"{NAME}.md") as file:
+        table = to_table(report).to_markdown()
+        file.write(f"# Is it there?\n\n{description(report)}\n\n{table}")
+    return report
+
+
+def read_answers(folder):
+    """The answers of the first run that `presence_report` wrote, for pictures."""
+    with open(Path(folder) / f"{NAME}.json", encoding="utf-8") as file:
+        saved = json.load(file)["answers"]
+    arrays = {name: value for name, value in saved.items() if name not in ("scores", "right")}
+    return Answers(
+        **{name: np.array(value) for name, value in arrays.items()},
+        scores=[np.array(each, float) for each in saved["scores"]],
+        right=[np.array(each, bool) for each in saved["right"]],
+    )
+
+
+def _lines(report, runs):
+    yield ["number", "mean", "interval", *(f"run {number}" for number in range(runs))]
+    for name in ROWS:
+        summary = report[name]
+        yield [name, summary["mean"], summary["interval"], *summary["runs"]]
+
+
+def summarize_numbers(values):
+    """As `reports.summarize`; the mean is None where a number is not defined."""
+    if np.isnan(values).any():
+        return {"mean": None, "interval": None, "runs": [float(each) for each in values]}
+    # `summarize` takes numbers below 0 for undefined, but MCC may be one.
+    shifted = summarize([float(each) + 1 for each in values])
+    return {
+        "mean": shifted["mean"] - 1,
+        "interval": shifted["interval"],
+        "runs": [float(each) for each in values],
+    }
+
+
+def description(report):
+    """How many questions the numbers come from."""
+    return (
+        f"{report['questions']} questions a run, {report['absent']} of them for categories that "
+        "the image does not show, half of these near one that it does. One threshold for all."
+    )
+
+
+def to_table(report):
+    """The `Table` of a report: mean, and ± 95 % interval of several runs."""
+    return Table(
+        ["question", "number"], [[text, _text(report[name])] for name, text in ROWS.items()]
+    )
+
+
+def _text(summary):
+    if summary["mean"] is None:
+        return "-"
+    several = len(summary["runs"]) > 1
+    return f"{summary['mean']:.3f}" + (f" ± {summary['interval']:.3f}" if several else "")
+
+
+def answers_of(log, run, truth):
+    """What a log says of one run: `Answers`. Questions that could not be asked do not count."""
+    rows = []
+    for image in log:
+        boxes = _true_boxes(truth, image["image_id"])
+        for query in image["queries"]:
+            if query["run"] == run and "results" in query:
+                wanted = boxes.get(query["category_id"], [])
+                scores, right = judge(query["results"], wanted)
+                best, asked = max(scores, default=0.0), query["category_id"]
+                present = not query.get("absent", False)
+                rows.append((present, best, image["image_id"], asked, len(wanted), scores, right))
+    present, best, images, categories, instances, scores, right = zip(*rows, strict=True)
+    return Answers(
+        present=np.array(present, bool),
+        best=np.array(best, float),
+        images=np.array(images, np.int64),
+        categories=np.array(categories, np.int64),
+        instances=np.array(instances, np.int64),
+        scores=[np.array(each, float) for each in scores],
+        right=[np.array(each, bool) for each in right],
+    )
+
+
+def judge(results, boxes):
+    """Scores of COCO results, best first, and whether each finds a box that none before found.
+
+    Args:
+        results: of one query.
+        boxes: true ones, [x, y, width, height].
+    """
+    results = sorted(results, key=lambda each: -each["score"])
+    right = [False] * len(results)
+    if results and boxes:
+        found = np.array([each["bbox"] for each in results], float)
+        ious = run_lengths.iou(found, np.array(boxes, float), [0] * len(boxes))
+        for row in range(len(results)):
+            best = int(ious[row].argmax())
+            if ious[row, best] >= RIGHT_IOU:
+                right[row] = True
+                ious[:, best] = 0
+    return [each["score"] for each in results], right
+
+
+def _true_boxes(truth, source_image):
+    """{category: boxes [x, y, width, height]} of an image, crowds apart."""
+    boxes = {}
+    for each in truth.imgToAnns[source_image]:
+        if not each.get("iscrowd"):
+            boxes.setdefault(each["category_id"], []).append(each["bbox"])
+    return boxes
