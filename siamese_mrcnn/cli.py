@@ -11,7 +11,7 @@ import threading
 
 from mrcnn.harmless_text import for_terminal
 from siamese_mrcnn.commands.common import shared_arguments
-from siamese_mrcnn.commands.errors import sentence_of
+from siamese_mrcnn.error_sentences import sentence_of
 
 COMMANDS = {
     "detect": "find in pictures what a reference shows",

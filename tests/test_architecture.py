@@ -25,7 +25,7 @@ CORE_ORDER = [
     ["model", "utils", "visualize", "parallel_model"],
 ]
 SIAMESE_ORDER = [
-    ["config", "data", "modeling", "fingerprints"],
+    ["config", "data", "modeling", "fingerprints", "error_sentences"],
     ["synthetic", "own_data", "evaluation", "model"],
     ["figures"],
     ["training", "visualize"],

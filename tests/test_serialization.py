@@ -18,7 +18,9 @@ from mrcnn.ops.roi_pooling import MapAverages, MapCrops, MapMaxima
 from mrcnn.training.learning_rates import LearningRate, for_optimizer
 from mrcnn.training.optimizer import GloballyClippedAdam, GloballyClippedSGD
 from siamese_mrcnn.modeling.matching import ComparisonMerge
+from siamese_mrcnn.modeling.verification import SimilarityScore, SquareCrops, VerifiedSelection
 from siamese_mrcnn.training.category_pretraining import CommonAccuracy, MeanCrossEntropy
+from siamese_mrcnn.training.verifier_training import MarginLoss, NearestProxy, ProxyCosines
 
 ROOT = Path(__file__).parents[1]
 DEVIATIONS, LEAST = np.array([0.1, 0.1, 0.2, 0.2]), (0.01, 0.02)
@@ -40,6 +42,12 @@ EXAMPLES = [
     lambda: ComparisonMerge(6, "cosine"),
     lambda: CommonAccuracy(),
     lambda: MeanCrossEntropy(),
+    lambda: SquareCrops(32),
+    lambda: SimilarityScore(),
+    lambda: VerifiedSelection(0.3),
+    lambda: ProxyCosines(5),
+    lambda: MarginLoss(8),
+    lambda: NearestProxy(),
 ]
 
 

@@ -20,7 +20,7 @@ def add_arguments(parser):
         help="categories to ask every image for that it does not show (default: 2)",
     )
     parser.add_argument("--limit", type=common.positive, metavar="N", help="first N images only")
-    common.add_seed_argument(parser)
+    parser.add_argument("--seed", type=common.natural, default=0, help="of the draws")
     common.add_config_argument(parser)
 
 
@@ -34,8 +34,7 @@ def run(arguments):
         raise ValueError(f"--out must end in {KERAS_SUFFIX}, but is {arguments.out}.")
     dataset = load_dataset(arguments.data, portion="test", **common.source_options(arguments))
     classes = common.choose_classes(arguments.classes, dataset, arguments.split)
-    config = common.detection_config(arguments, NUM_TARGETS=1)
-    model = common.loaded_model(config, arguments.weights, arguments.logs)
+    model = common.detection_model(arguments, fold=False)
     found = calibrate(
         model,
         dataset,

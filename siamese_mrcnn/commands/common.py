@@ -181,39 +181,37 @@ def configuration(arguments, **overrides):
     return make_config(arguments.config or "small", arguments.settings, **overrides)
 
 
-def detection_config(arguments, **overrides):
-    """As `configuration`; without --config the one that the weights of --weights carry, if any."""
-    from mrcnn.weights.presets import known_settings, read_facts
-    from siamese_mrcnn.config import Config
-    from siamese_mrcnn.model import SiameseMaskRCNN
-
-    carried = {}
-    if arguments.config is None and arguments.weights != "last":
-        facts = read_facts(SiameseMaskRCNN.preset_file(arguments.weights))
-        carried = known_settings(facts.get("settings", {}), Config)
-    given = {name: value for name, value in overrides.items() if value is not None}
-    return configuration(arguments, **{**carried, "GPU_COUNT": 1, **given})
-
-
-def detection_model(config, weights, logs):
-    """A model for detection, with the weights of a file, a preset or the latest run in `logs`."""
-    model = loaded_model(config, weights, logs)
-    model.fold_batch_norm()
-    return model
-
-
-def loaded_model(config, weights, logs, may_be_missing=()):
-    """As `detection_model`, with the weights as the file has them.
+def detection_model(arguments, may_be_missing=(), fold=True, **overrides):
+    """A model for detection, with its weights: those of a file, a preset or the latest run.
 
     Args:
+        arguments: with those of `add_weights_arguments` and `add_config_argument`. Without --config
+            the configuration is what the weights carry, if they do.
         may_be_missing: regular expressions of layers that the file need not hold.
+        fold: whether batch norm is folded, which detects faster, and changes the weights.
+        overrides: of the configuration; those whose value is None are left out.
     """
     from siamese_mrcnn.model import SiameseMaskRCNN
 
-    model = SiameseMaskRCNN("inference", logs, config)
-    path = model.find_last() if weights == "last" else model.preset_file(weights)
+    carried, path = {}, None
+    if arguments.weights != "last":
+        path = SiameseMaskRCNN.preset_file(arguments.weights)
+        carried = _carried_settings(path) if arguments.config is None else {}
+    given = {name: value for name, value in overrides.items() if value is not None}
+    config = configuration(arguments, **{**carried, "GPU_COUNT": 1, **given})
+    model = SiameseMaskRCNN("inference", arguments.logs, config)
+    path = path or model.find_last()
     model.load_weights(path, may_be_missing=may_be_missing)
+    if fold:
+        model.fold_batch_norm()
     return model
+
+
+def _carried_settings(path):
+    from mrcnn.weights.presets import known_settings, read_facts
+    from siamese_mrcnn.config import Config
+
+    return known_settings(read_facts(path).get("settings", {}), Config)
 
 
 def positive(text):

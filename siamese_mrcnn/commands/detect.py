@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mrcnn.harmless_text import for_terminal
 from siamese_mrcnn.commands import common
-from siamese_mrcnn.commands.errors import sentence_of
+from siamese_mrcnn.error_sentences import sentence_of
 
 LONGEST_STEM = 120  # bytes of a photo's name that its results keep; systems allow 255 in all
 NAMED = 5  # of the files that are passed over
@@ -66,18 +66,16 @@ def run(arguments):
     from siamese_mrcnn.photo_search import PhotoSearch, write_ranking
 
     crops = read_references(arguments.reference, arguments.box)
-    config = common.detection_config(
+    model = common.detection_model(
         arguments, IMAGES_PER_GPU=1, DETECTION_MIN_CONFIDENCE=arguments.threshold
     )
-    model = common.detection_model(config, arguments.weights, arguments.logs)
-    chosen = [key for key, _ in arguments.settings]
-    if arguments.threshold is None and "DETECTION_MIN_CONFIDENCE" not in chosen:
-        if model.threshold is not None:
-            config.DETECTION_MIN_CONFIDENCE = model.threshold
-            print(
-                f"What scores less than {model.threshold:.2f} is left out: from there on, nine of "
-                "ten finds were right when it was measured for these weights (--threshold)."
-            )
+    chosen = [key for key, _ in arguments.settings if key == "DETECTION_MIN_CONFIDENCE"]
+    if model.threshold is not None and arguments.threshold is None and not chosen:
+        model.config.DETECTION_MIN_CONFIDENCE = model.threshold
+        print(
+            f"What scores less than {model.threshold:.2f} is left out: from there on, nine of ten "
+            "finds were right when it was measured for these weights. --threshold changes it."
+        )
     search = PhotoSearch(model, arguments.reference, crops, filled=not arguments.contour)
     with alone_in(out):
         findings = search_all(search, paths, output_names(paths, out))

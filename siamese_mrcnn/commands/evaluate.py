@@ -54,8 +54,7 @@ def run(arguments):
     common.refuse_settings(arguments, reasons | {"NUM_TARGETS": "Give --shots instead."})
     dataset = load_dataset(arguments.data, portion="test", **common.source_options(arguments))
     classes = common.choose_classes(arguments.classes, dataset, arguments.split)
-    config = common.detection_config(arguments, IMAGES_PER_GPU=1, NUM_TARGETS=arguments.shots)
-    model = common.detection_model(config, arguments.weights, arguments.logs)
+    model = common.detection_model(arguments, IMAGES_PER_GPU=1, NUM_TARGETS=arguments.shots)
     report = evaluate(
         model,
         dataset,
@@ -71,11 +70,12 @@ def run(arguments):
         workers=arguments.workers,
         split=arguments.split,
         absent=arguments.absent,
+        threshold=model.threshold,
     )
     print(summary(report))
     if arguments.absent:
         answers = read_answers(arguments.out)
-        figure = draw_presence(answers, presence_numbers(answers))
+        figure = draw_presence(answers, presence_numbers(answers, model.threshold))
         save_figure(figure, Path(arguments.out) / "presence", ("png",))
         print(f"\n{to_table(report['presence'])}\n")
     print(f"All numbers: {arguments.out}/report.md")

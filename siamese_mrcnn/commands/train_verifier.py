@@ -34,6 +34,7 @@ def run(arguments):
 
     from mrcnn.locks import alone_in
     from mrcnn.weights.hdf5 import KERAS_SUFFIX
+    from siamese_mrcnn.config import Config
     from siamese_mrcnn.modeling.verification import VERIFIER
     from siamese_mrcnn.own_data.load import open_data
     from siamese_mrcnn.training.verifier_training import VERIFIED_FINDS, train_verifier
@@ -41,16 +42,15 @@ def run(arguments):
     if not arguments.out.endswith(KERAS_SUFFIX):
         raise ValueError(f"--out must end in {KERAS_SUFFIX}, but is {arguments.out}.")
     training, _ = open_data(arguments.data, arguments.split, **common.source_options(arguments))
-    config = common.detection_config(
+    keras.utils.set_random_seed(Config.SEED if arguments.seed is None else arguments.seed)
+    model = common.detection_model(
         arguments,
+        may_be_missing=[VERIFIER],
+        fold=False,
         VERIFIED_FINDS=VERIFIED_FINDS,
         NUM_TARGETS=arguments.shots,
         STEPS_PER_EPOCH=arguments.steps,
         SEED=arguments.seed,
-    )
-    keras.utils.set_random_seed(config.SEED)
-    model = common.loaded_model(
-        config, arguments.weights, arguments.logs, may_be_missing=[VERIFIER]
     )
     backup = f"{arguments.out}.unfinished"
     with alone_in(backup):
@@ -58,7 +58,7 @@ def run(arguments):
             model,
             training,
             arguments.epochs,
-            config.STEPS_PER_EPOCH,
+            model.config.STEPS_PER_EPOCH,
             arguments.turned,
             arguments.workers,
             backup,

@@ -156,16 +156,12 @@ class SiameseNetwork(MaskRCNNNetwork):
         vectors = self.encode_references(inputs["references"])
         return self.match(self.encode(inputs["images"]), vectors)
 
-    def detection_model(self, image_shape):
-        inputs = self.detection_inputs(image_shape)
+    def detect(self, inputs, image_shape):
+        """As of `MaskRCNNNetwork`, with references as fed when detecting, and verified."""
         vectors = self.detection_vectors(inputs["references"])
         matched = self.match(self.encode(inputs["images"]), vectors[: len(LEVELS)])
-        found = self.detect_verified(
-            matched, vectors, inputs["windows"], inputs["images"], image_shape
-        )
-        boxes_normalized = found["detections"][..., :4]
-        found["mrcnn_mask"] = self.predict_masks(matched[:4], boxes_normalized, image_shape)
-        return keras.Model(inputs, found, name="detection")
+        windows, images = inputs["windows"], inputs["images"]
+        return matched, self.detect_verified(matched, vectors, windows, images, image_shape)
 
     def detection_inputs(self, image_shape):
         references = keras.Input(self.config.TARGET_SHAPE, name="references")

@@ -60,7 +60,7 @@ class SquareCrops(layers.Layer):
         )
         places = ops.abs(ops.arange(self.side, dtype="float32") / (self.side - 1) - 0.5)
         inside_y, inside_x = (
-            places * reach[:, None] <= length[:, None] / 2 for length in (height, width)
+            places * reach[:, None] < length[:, None] / 2 for length in (height, width)
         )
         inside = ops.logical_and(inside_y[:, :, None, None], inside_x[:, None, :, None])
         return ops.where(inside, crops, 0.0)

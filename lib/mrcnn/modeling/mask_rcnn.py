@@ -150,14 +150,6 @@ class MaskRCNNNetwork:
         """
         return ops.sigmoid(self.mask_head(boxes_normalized, pyramid, image_shape))
 
-    def detect(self, pyramid, windows, image_shape):
-        """All outputs of inference: `detect_boxes` with "mrcnn_mask", the masks of all D rows."""
-        found = self.detect_boxes(pyramid, windows, image_shape)
-        if self.mask_head is not None:
-            boxes_normalized = found["detections"][..., :4]
-            found["mrcnn_mask"] = self.predict_masks(pyramid[:4], boxes_normalized, image_shape)
-        return found
-
     def train_heads(self, pyramid, rois, ground_truth, image_shape):
         """What the heads predict for sampled RoIs, beside what they should predict.
 
@@ -225,16 +217,24 @@ class MaskRCNNNetwork:
             image_shape: (height, width) of the prepared images, divisible by 64.
         """
         inputs = self.detection_inputs(image_shape)
-        outputs = self.detect(self.detection_features(inputs), inputs["windows"], image_shape)
-        return keras.Model(inputs, outputs, name="detection")
+        pyramid, found = self.detect(inputs, image_shape)
+        if self.mask_head is not None:
+            boxes_normalized = found["detections"][..., :4]
+            found["mrcnn_mask"] = self.predict_masks(pyramid[:4], boxes_normalized, image_shape)
+        return keras.Model(inputs, found, name="detection")
 
     def features(self, inputs):
         """The pyramid that RPN and heads look at, from the inputs of a training model."""
         return self.encode(inputs["images"])
 
-    def detection_features(self, inputs):
-        """The pyramid that RPN and heads look at, from the inputs of a detection model."""
-        return self.features(inputs)
+    def detect(self, inputs, image_shape):
+        """The pyramid that RPN and heads look at, and the dict of `detect_boxes`.
+
+        Args:
+            inputs: of a detection model.
+        """
+        pyramid = self.features(inputs)
+        return pyramid, self.detect_boxes(pyramid, inputs["windows"], image_shape)
 
     def boxes_model(self, image_shape):
         """`keras.Model`: as `detection_model`, but to "detections" and the "pyramid" P2..P5.
@@ -242,8 +242,7 @@ class MaskRCNNNetwork:
         The first half of detecting: `masks_model` is the second.
         """
         inputs = self.detection_inputs(image_shape)
-        pyramid = self.detection_features(inputs)
-        found = self.detect_boxes(pyramid, inputs["windows"], image_shape)
+        pyramid, found = self.detect(inputs, image_shape)
         outputs = {"detections": found["detections"], "pyramid": pyramid[:4]}
         return keras.Model(inputs, outputs, name="boxes")
 

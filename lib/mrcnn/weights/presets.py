@@ -47,7 +47,7 @@ def changed_settings(config, base):
     return {
         name: _plain(value)
         for name, value in config.items()
-        if hasattr(base, name) and not callable(value) and not _same(value, getattr(base, name))
+        if hasattr(base, name) and not _same(value, getattr(base, name))
     }
 
 

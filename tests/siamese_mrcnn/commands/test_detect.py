@@ -16,6 +16,8 @@ from siamese_mrcnn.commands import common, detect
 class Finder:
     """A model that finds the upper left quarter of every image, the surer the wider it is."""
 
+    threshold = None
+
     def __init__(self, config):
         self.config, self.references, self.searched = config, None, 0
 
@@ -44,12 +46,18 @@ class Finder:
         ]
 
 
+class Made(list):
+    """The models made so far, with the weights asked for."""
+
+    kind = Finder
+
+
 @pytest.fixture
 def finder(monkeypatch):
-    made = []
+    made = Made()
 
-    def make(config, weights, logs):
-        made.append((Finder(config), weights))
+    def make(arguments, **overrides):
+        made.append((made.kind(common.configuration(arguments, **overrides)), arguments.weights))
         return made[-1][0]
 
     monkeypatch.setattr(common, "detection_model", make)
@@ -279,7 +287,7 @@ def test_weights_of_the_latest_run(picture, tmp_path, capsys, monkeypatch):
             super().__init__(config)
             self.model_dir = model_dir
 
-        def load_latest_checkpoint(self):
+        def find_last(self):
             raise FileNotFoundError(f"No checkpoint below {self.model_dir}.")
 
     monkeypatch.setattr("siamese_mrcnn.model.SiameseMaskRCNN", Model)
@@ -287,3 +295,21 @@ def test_weights_of_the_latest_run(picture, tmp_path, capsys, monkeypatch):
     arguments = ("--image", reference, "--weights", "last", "--logs", "runs")
     text = refused(capsys, "detect", "--reference", reference, *arguments)
     assert text == "No checkpoint below runs.\n"
+
+
+def test_the_threshold_of_the_weights_is_used_and_said(finder, picture, tmp_path, capsys):
+    class Measured(Finder):
+        threshold = 0.625
+
+    finder.kind = Measured
+    reference = picture("thing.png")
+    arguments = ("detect", "--reference", reference, "--image", reference, "--weights", "w")
+    for more, expected in (
+        ((), 0.625),
+        (("--threshold", 0.5), 0.5),
+        (("--set", "DETECTION_MIN_CONFIDENCE=0.4"), 0.4),
+    ):
+        assert call(*arguments, *more, "--out", tmp_path / "found") == 0
+        assert finder[-1][0].config.DETECTION_MIN_CONFIDENCE == expected
+        said = "What scores less than 0.62 is left out" in capsys.readouterr().out
+        assert said == (not more)

@@ -8,8 +8,8 @@ import pytest
 from siamese_mrcnn.data.coco import CocoDataset
 from siamese_mrcnn.evaluation.absent import AbsentQueryLoader, judge, read_answers
 from siamese_mrcnn.evaluation.one_shot import evaluate
-from siamese_mrcnn.figures.presence_plots import draw_presence
 from siamese_mrcnn.evaluation.presence import presence_numbers
+from siamese_mrcnn.figures.presence_plots import draw_presence
 from siamese_mrcnn.synthetic.shapes import make_shapes
 from stand_ins import TruthDetector
 

@@ -78,7 +78,7 @@ def test_raw_references_are_for_detecting_alone(detecting, inputs, monkeypatch):
     monkeypatch.setattr(network.config, "SUBTRACT_MEAN_FROM_REFERENCE", False)
     found = run(network.reference_model(1), references())
     assert_close(found, raw, range(5))
-    assert_close(network.detection_features(inputs), network.match(images, raw), range(5))
+    assert_close(network.detect(inputs, SHAPE)[0], network.match(images, raw), range(5))
     assert_close(network.features(inputs), network.match(images, subtracted), range(5))
 
 

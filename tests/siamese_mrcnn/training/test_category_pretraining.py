@@ -6,46 +6,22 @@ import keras
 import numpy as np
 import pytest
 
+from coloured_squares import COLOURS, ColouredSquares
 from command_line import call, refused
-from mrcnn.data.dataset import Dataset
 from mrcnn.weights.hdf5 import named_variables, weight_array
 from siamese_mrcnn.config import GlyphConfig
 from siamese_mrcnn.model import SiameseMaskRCNN
-from siamese_mrcnn.training import category_pretraining
+from siamese_mrcnn.training import category_pretraining, resumable_fit
 from siamese_mrcnn.training.category_pretraining import (
     CategoryCrops,
     CommonAccuracy,
     MeanCrossEntropy,
-    PretrainingError,
     pretrain,
 )
+from siamese_mrcnn.training.resumable_fit import PretrainingError
 from tiny import TinySiameseConfig, few_weights
 
-SIDE = 128
-COLOURS = ((250, 10, 10), (10, 250, 10), (10, 10, 250), (240, 240, 240))
 RNG = np.random.default_rng(0)
-
-
-class ColouredSquares(Dataset):
-    """Every picture shows one square, whose colour is its category."""
-
-    def __init__(self, images=12):
-        super().__init__()
-        for number, _ in enumerate(COLOURS):
-            self.add_class("squares", number + 1, f"colour {number}")
-        for number in range(images):
-            self.add_image("squares", number, f"{number}.png")
-        self.prepare()
-
-    def load_image(self, image_id):
-        image = np.full((SIDE, SIDE, 3), 128, np.uint8)
-        image[40:90, 30:80] = COLOURS[image_id % len(COLOURS)]
-        return image
-
-    def load_mask(self, image_id):
-        mask = np.zeros((SIDE, SIDE, 1), bool)
-        mask[40:90, 30:80] = True
-        return mask, np.array([image_id % len(COLOURS) + 1])
 
 
 @pytest.fixture
@@ -120,7 +96,7 @@ def arrays(model):
 
 
 def test_a_model_learns_to_name_and_keeps_it(config, monkeypatch, tmp_path):
-    monkeypatch.setattr(category_pretraining, "WARM_UP", 2)
+    monkeypatch.setattr(resumable_fit, "WARM_UP", 2)
     monkeypatch.setattr(category_pretraining, "LEARNING_RATE", 0.01)
     monkeypatch.setattr(category_pretraining, "BATCH", 8)
     config.RUN_EAGERLY = False  # thirty steps are worth compiling
@@ -149,7 +125,7 @@ def test_an_interrupted_call_goes_on(config, monkeypatch, tmp_path):
         with few_weights():
             model = SiameseMaskRCNN("training", tmp_path, config)
 
-        class Watch(category_pretraining.FollowEpochs):
+        class Watch(resumable_fit.FollowEpochs):
             def on_epoch_begin(self, epoch, logs=None):
                 super().on_epoch_begin(epoch, logs)
                 epochs.append(epoch)
@@ -157,7 +133,7 @@ def test_an_interrupted_call_goes_on(config, monkeypatch, tmp_path):
                     raise KeyboardInterrupt
 
         with monkeypatch.context() as patch:
-            patch.setattr(category_pretraining, "FollowEpochs", Watch)
+            patch.setattr(resumable_fit, "FollowEpochs", Watch)
             pretrain(model, ColouredSquares(), last, 2, backup=tmp_path / "backup", verbose=0)
 
     monkeypatch.setattr(
