@@ -9,6 +9,7 @@ import keras
 from mrcnn.progress import progress_bar
 from mrcnn.training.learning_rates import LearningRate
 from mrcnn.training.random_start import start_at_random
+from mrcnn.weights.presets import read_facts
 from siamese_mrcnn.config import GlyphConfig
 from siamese_mrcnn.data.coco import CocoDataset
 from siamese_mrcnn.data.splits import split_classes
@@ -23,6 +24,8 @@ WEIGHTS = "checkpoints/glyphs_split1.weights.h5"
 SPLIT = 1  # whose novel categories the weights have never seen
 TRAINING_SCENES = 64
 COLUMNS, PICTURES = 4, 12
+SHEETS = {"by_class": "found", "best": "best", "worst": "worst", "absent": "absent"}  # files' names
+ABSENT = 1  # categories that every scene is asked for and does not show
 
 
 def shipped_weights(path=None):
@@ -50,14 +53,16 @@ def draw_scenes(folder, scenes, seed):
 
 
 def load_model(weights, folder):
-    """The model for detection with its weights."""
+    """The model for detection with its weights, by the configuration that they carry, if any."""
+    if read_facts(weights):
+        return SiameseMaskRCNN.from_preset(weights, model_dir=str(folder))
     model = SiameseMaskRCNN("inference", str(folder), GlyphConfig())
     model.load_weights(weights)
     return model
 
 
 def draw_sheets(model, testing, benchmark, folder, filled=True):
-    """Contact sheets of novel categories: taken in turn, the best and the worst.
+    """Contact sheets of novel categories: taken in turn, best and worst, and where they are not.
 
     Args:
         model, testing: what searched, and the data set that was searched.
@@ -70,9 +75,10 @@ def draw_sheets(model, testing, benchmark, folder, filled=True):
     """
     queries = load_judged_queries(Row("novel", 1).folder(benchmark, model, SPLIT), testing)
     paths = []
-    for how, name in (("by_class", "found"), ("best", "best"), ("worst", "worst")):
+    least = 0.5 if model.threshold is None else model.threshold
+    for how, name in SHEETS.items():
         chosen = choose_queries(queries, how, PICTURES)
-        query_grid(chosen, COLUMNS, path=Path(folder) / name, filled=filled)
+        query_grid(chosen, COLUMNS, min_score=least, path=Path(folder) / name, filled=filled)
         paths.append(Path(folder) / f"{name}.png")
     return paths
 

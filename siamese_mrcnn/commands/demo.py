@@ -2,7 +2,8 @@
 
 Draws scenes of 80 symbols from a seed that training never used, measures the model on the 20
 symbols that were left out of its training and on the others, with one reference and with five,
-and chance; draws what was found; then trains some steps from nothing, to show that this works too.
+and chance, and asks for symbols that scenes do not show; draws what was found; then trains some
+steps from nothing, to show that this works too.
 """
 
 import statistics
@@ -35,6 +36,7 @@ def add_arguments(parser):
 def run(arguments):
     common.load_backend(arguments)
     from siamese_mrcnn import demo
+    from siamese_mrcnn.evaluation.absent import to_table as presence_table
     from siamese_mrcnn.evaluation.benchmark import run_benchmark, to_table
 
     weights = demo.shipped_weights(arguments.weights)
@@ -44,8 +46,11 @@ def run(arguments):
     training, testing = demo.draw_scenes(out / f"glyphs_seed{seed}_{count}", count, seed)
     print(f"2. Searching them with {weights}", flush=True)
     model = demo.load_model(weights, out)
-    reports = run_benchmark(model, testing, demo.SPLIT, benchmark, runs=arguments.runs)
+    reports = run_benchmark(
+        model, testing, demo.SPLIT, benchmark, absent=demo.ABSENT, runs=arguments.runs
+    )
     print(f"In percent; novel categories were never trained on:\n\n{to_table(reports)}\n")
+    print(presence_table(next(iter(reports.values()))["presence"]), end="\n\n")
     pictures = demo.draw_sheets(model, testing, benchmark, out, not arguments.contour)
     if arguments.steps:
         print(f"3. Training {arguments.steps} steps from random weights", flush=True)

@@ -34,7 +34,9 @@ class Row:
         return Path(parent) / name
 
 
-def run_benchmark(model, dataset, split, folder, shots=(1, 5), profile="clean", **keywords):
+def run_benchmark(
+    model, dataset, split, folder, shots=(1, 5), profile="clean", absent=0, **keywords
+):
     """Evaluate a model on novel and on seen classes, and chance, and write one table.
 
     Interrupted, the same call goes on where it stopped, as `evaluate` does.
@@ -45,6 +47,8 @@ def run_benchmark(model, dataset, split, folder, shots=(1, 5), profile="clean", 
         split: 1, 2, 3 or 4: which classes are novel.
         folder: where each evaluation gets a folder of its own, and benchmark.md is written.
         shots: numbers of references a query.
+        absent: novel categories to ask every image for, with the first number of references, that
+            it does not show: for "presence" in the first report.
         profile, keywords: as `evaluate`: runs, limit, seed, workers, progress.
 
     Returns:
@@ -63,6 +67,8 @@ def run_benchmark(model, dataset, split, folder, shots=(1, 5), profile="clean", 
             random_boxes=row.random_boxes,
             profile=profile,
             output=row.folder(folder, model, split, profile),
+            absent=absent if row == rows[0] else 0,
+            threshold=getattr(model, "threshold", None),
             **keywords,
         )
         for row in rows

@@ -184,16 +184,24 @@ def _measure(loader, image_ids, log, folder):
     source_images = [loader.source_images[image_id] for image_id in image_ids]
     metrics = []
     for run in range(loader.runs):
-        results = [
-            result
-            for query in _queries(log)
-            if query["run"] == run and not query.get("absent")
-            for result in query.get("results", ())
-        ]
-        with written_whole(folder / f"results_run{run}.json") as file:
-            json.dump(results, file)
+        results = _write_results(log, run, folder / f"results_run{run}.json", absent=False)
+        if isinstance(loader, AbsentQueryLoader):
+            _write_results(log, run, folder / f"absent_run{run}.json", absent=True)
         metrics.append(coco_metrics(truth, results, source_images, list(class_names)))
     return summarize_runs(metrics, class_names)
+
+
+def _write_results(log, run, path, absent):
+    """Write the COCO results of one run, of what images show or of what they do not."""
+    results = [
+        result
+        for query in _queries(log)
+        if query["run"] == run and bool(query.get("absent")) == absent
+        for result in query.get("results", ())
+    ]
+    with written_whole(path) as file:
+        json.dump(results, file)
+    return results
 
 
 def _count(log, runs):

@@ -20,7 +20,7 @@ from siamese_mrcnn.evaluation.queries import read_record
 
 TRUE_POSITIVE, FALSE_POSITIVE, IGNORED = "true positive", "false positive", "ignored"
 LEAST_IOU = 0.5
-WAYS = ("first", "by_class", "best", "worst", "random")
+WAYS = ("first", "by_class", "best", "worst", "random", "absent")
 
 
 class JudgedQueriesError(ValueError):
@@ -66,6 +66,7 @@ class JudgedQuery:
     class_id: int
     references: tuple
     results: tuple = field(repr=False)  # COCO results, the best score first
+    is_absent: bool = False  # whether the image does not show what was asked for
 
     @property
     def name(self):
@@ -150,6 +151,8 @@ def load_judged_queries(folder, dataset, run=0):
     if not 0 <= run < record["runs"]:
         raise JudgedQueriesError(f"{folder} has the runs 0 to {record['runs'] - 1}, but not {run}.")
     results = _read_results(folder / f"results_run{run}.json")
+    if any(entry.get("absent") for entry in entries.values()):
+        results |= _read_results(folder / f"absent_run{run}.json")
     image_of = {source: i for i, source in enumerate(source_ids(dataset.image_info, "image"))}
     categories = source_ids(dataset.class_info[1:], "class")
     class_of = {category: number + 1 for number, category in enumerate(categories)}
@@ -165,6 +168,7 @@ def load_judged_queries(folder, dataset, run=0):
                     for each in entry["references"]
                 ),
                 results=tuple(results.get((image, category), ())),
+                is_absent=bool(entry.get("absent")),
             )
             for (its_run, image, category), entry in entries.items()
             if its_run == run and "failure" not in entry
@@ -184,7 +188,8 @@ def choose_queries(
     Args:
         queries: list of `JudgedQuery`.
         how: "first"; "by_class", the classes in turn; "best" or "worst", by the highest score of
-            a true positive, and among equals by that of a false positive; "random".
+            a true positive, and among equals by that of a false positive; "random"; "absent",
+            those for what an image does not show, the classes in turn, and no others.
         count: how many at most.
         classes: names or ids of the classes to choose from; None takes all.
         kind: what "best" and "worst" are judged by, see `JudgedQuery.judge`.
@@ -196,7 +201,8 @@ def choose_queries(
     """
     if how not in WAYS:
         raise JudgedQueriesError(f"Queries are chosen by one of {', '.join(WAYS)}, not by {how!r}.")
-    queries = [each for each in queries if _is_of(each, classes)]
+    wanted = how == "absent"
+    queries = [each for each in queries if _is_of(each, classes) and each.is_absent == wanted]
     if not queries or count < 1:
         raise JudgedQueriesError(
             f"There is nothing to choose from: {len(queries)} queries ask for the given classes, "
@@ -241,7 +247,7 @@ def _order(queries, how, kind, seed):
     if how == "random":
         order = np.random.default_rng(seed).permutation(len(queries))
         return [queries[number] for number in order]
-    if how == "by_class":
+    if how in ("by_class", "absent"):
         turns = defaultdict(int)  # a class's first query comes before any class's second
         keys = []
         for query in queries:

@@ -165,7 +165,7 @@ def _draw(ax, query, image, kind, min_score, show_missed, show_masks, filled=Tru
     for mask, its_kind in zip(masks, kinds, strict=True):
         if filled and mask is not None and its_kind in TINT:
             canvas = apply_mask(canvas, mask, COLORS[its_kind], TINT[its_kind])
-    show_image(ax, canvas, query.name)
+    show_image(ax, canvas, f"{query.name} (not there)" if query.is_absent else query.name)
     ax.add_patch(Rectangle((0, 0), image.shape[1], image.shape[0], **FRAME))
     # The best on top, and what was missed below everything.
     for mask, box, its_kind in reversed(list(zip(masks, boxes, kinds, strict=True))):

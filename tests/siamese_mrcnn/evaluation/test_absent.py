@@ -9,7 +9,9 @@ from siamese_mrcnn.data.coco import CocoDataset
 from siamese_mrcnn.evaluation.absent import AbsentQueryLoader, judge, read_answers
 from siamese_mrcnn.evaluation.one_shot import evaluate
 from siamese_mrcnn.evaluation.presence import presence_numbers
+from siamese_mrcnn.figures.judged_queries import choose_queries, load_judged_queries
 from siamese_mrcnn.figures.presence_plots import draw_presence
+from siamese_mrcnn.figures.query_grids import query_grid
 from siamese_mrcnn.synthetic.shapes import make_shapes
 from stand_ins import TruthDetector
 
@@ -70,6 +72,12 @@ def test_who_says_yes_to_everything_is_found_out(dataset, classes, tmp_path):
     assert report["presence"]["count_error"]["mean"] == presence_numbers(answers)["count_error"]
     assert np.all(answers.instances[~answers.present] == 0)
     assert len(draw_presence(answers, numbers).axes) == 3
+    queries = load_judged_queries(tmp_path, dataset)
+    absent = choose_queries(queries, "absent", 100, distinct_images=False)
+    assert len(absent) == 2 * 16 and all(each.is_absent for each in absent)
+    assert all(len(each.results) == 1 and not each.judge().matched_score for each in absent)
+    assert not any(each.is_absent for each in choose_queries(queries, "by_class", 100))
+    assert query_grid(absent[:1], 1).axes[0].get_title() == f"{absent[0].name} (not there)"
 
 
 def test_average_precision_knows_nothing_of_it(dataset, classes, tmp_path):

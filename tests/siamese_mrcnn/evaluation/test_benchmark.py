@@ -74,7 +74,8 @@ def test_the_demo_measures_draws_and_trains(weights, tmp_path, capsys, monkeypat
         assert f"\n{row.title} " in text
     first, last = re.search(r"The loss went from ([0-9.]+) to ([0-9.]+) \(means", text).groups()
     assert float(last) < 2 * float(first)  # of one image each: it need not fall, nor explode
-    for name in ("found", "best", "worst"):
+    assert "is it there? AUROC of the best score" in text
+    for name in ("found", "best", "worst", "absent"):
         assert (tmp_path / f"{name}.png").stat().st_size > 10_000
 
 

@@ -194,6 +194,7 @@ def stand_in(number, class_id, matched=0.5, mistaken=0.5):
         name=f"class {class_id}",
         number=number,
         judge=lambda kind: judged(matched, mistaken),
+        is_absent=False,
     )
 
 
@@ -218,7 +219,7 @@ def test_choosing():
 
 def test_choosing_nothing_is_an_error():
     with pytest.raises(
-        JudgedQueriesError, match="by one of first, by_class, best, worst, random, not"
+        JudgedQueriesError, match="by one of first, by_class, best, worst, random, absent, not"
     ):
         choose_queries([stand_in(0, 1)], "luck")
     with pytest.raises(JudgedQueriesError, match="0 queries ask for the given classes"):

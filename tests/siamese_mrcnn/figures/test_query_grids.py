@@ -40,6 +40,7 @@ def answer():
         image=lambda: np.full((*SHAPE, 3), 100, np.uint8),
         reference_pictures=lambda: [np.full((20, 20, 3), 200, np.uint8)],
         judge=judge,
+        is_absent=False,
     )
 
 
