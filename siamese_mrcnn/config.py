@@ -28,6 +28,10 @@ class Config(mrcnn.config.Config):
     TARGET_MIN_DIM = 75  # pixels of the prepared reference, by the rule of the query
     TARGET_MAX_DIM = 96
     NUM_TARGETS = 1  # references per query in training (K-shot)
+    # Share of the samples of training whose references show what the image does not, and share of
+    # those that show something like what it does (`siamese_mrcnn.data.near_categories`).
+    NEGATIVE_QUERIES = 0
+    HARD_NEGATIVES = 0
     # How references are fed when detecting; the original forgot to subtract (profile "official").
     SUBTRACT_MEAN_FROM_REFERENCE = True
 
@@ -48,8 +52,12 @@ class Config(mrcnn.config.Config):
         "mrcnn_mask_loss": 1.0,
     }
 
+    shares = (*mrcnn.config.Config.shares, "NEGATIVE_QUERIES", "HARD_NEGATIVES")
+
     def __init__(self):
         super().__init__()
+        if self.NEGATIVE_QUERIES:
+            self.ROIS_OF_BACKGROUND = True  # or there would be nothing to learn from their RoIs
         # the core's name for it
         self.computed("TOP_DOWN_PYRAMID_SIZE", self.FPN_FEATUREMAPS, "FPN_FEATUREMAPS")
         # K, height, width, channels of the prepared references of one query
@@ -73,6 +81,11 @@ class Config(mrcnn.config.Config):
             raise ConfigError(
                 f"TARGET_MIN_DIM ({self.TARGET_MIN_DIM}) must not exceed TARGET_MAX_DIM "
                 f"({self.TARGET_MAX_DIM})."
+            )
+        if self.HARD_NEGATIVES and not self.NEGATIVE_QUERIES:
+            raise ConfigError(
+                f"HARD_NEGATIVES is {self.HARD_NEGATIVES}, a share of the negative queries, but "
+                "there are none. Set NEGATIVE_QUERIES, say to 0.4, or HARD_NEGATIVES = 0."
             )
         if self.NUM_TARGETS < 1:
             raise ConfigError(f"NUM_TARGETS must be at least 1, but is {self.NUM_TARGETS}.")

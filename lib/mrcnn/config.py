@@ -86,6 +86,7 @@ class Config:
     USE_RPN_ROIS = True  # False: RoIs come with the batch
     TRAIN_ROIS_PER_IMAGE = 200
     ROI_POSITIVE_RATIO = 0.33
+    ROIS_OF_BACKGROUND = False  # whether images without an instance give RoIs, all negative
     MAX_GT_INSTANCES = 100
     BBOX_STD_DEV = np.array([0.1, 0.1, 0.2, 0.2])
     USE_MINI_MASK = True
@@ -119,7 +120,10 @@ class Config:
         "mrcnn_bbox_loss": 1.0,
         "mrcnn_mask_loss": 1.0,
     }
+    ROI_LOSS_WEIGHING = 0  # alpha of `mrcnn.training.losses.weighed_class_loss`; 0: none
     SEED = 0  # of the samples of training; commands draw the first weights by it, too
+
+    shares = ("ROI_LOSS_WEIGHING",)  # settings from 0 to 1
 
     def __init_subclass__(cls, **keywords):
         super().__init_subclass__(**keywords)
@@ -204,6 +208,10 @@ class Config:
                 "SNAPSHOT_STEPS must be a whole number, 0 for no checkpoints within an epoch, but "
                 f"is {self.SNAPSHOT_STEPS!r}."
             )
+        for name in self.shares:
+            share = getattr(self, name) or 0  # None is none
+            if not isinstance(share, int | float | np.number) or not 0 <= share <= 1:
+                raise ConfigError(f"{name} must be from 0 (none) to 1, but is {share!r}.")
         if self.IMAGES_PER_GPU % self.SUBDIVISIONS:
             raise ConfigError(
                 f"IMAGES_PER_GPU ({self.IMAGES_PER_GPU}) must be divisible by SUBDIVISIONS "

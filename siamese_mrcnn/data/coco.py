@@ -126,6 +126,11 @@ class CocoDataset(Dataset):
         """Ascending class ids with at least one usable instance that is not a crowd."""
         return tuple(sorted({self._class_of(item) for item in self._instances(image_id)}))
 
+    def classes_and_crowds_in(self, image_id):
+        """Ascending class ids with at least one usable annotation, crowds included."""
+        items = self.image_info[image_id]["annotations"]
+        return tuple(sorted({self._class_of(item) for item in items}))
+
     def instances_of(self, image_id, class_id):
         """Annotation ids of the class in the image, crowds left aside, in the file's order."""
         class_id = int(class_id)

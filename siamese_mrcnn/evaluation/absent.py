@@ -14,16 +14,16 @@ from pycocotools import mask as run_lengths
 
 from mrcnn.drawing.tables import Table
 from mrcnn.files import written_whole
+from siamese_mrcnn.data.near_categories import EXAMPLES, nearest
 from siamese_mrcnn.data.references import NoReferenceError, sample_reference
 from siamese_mrcnn.evaluation.coco_metrics import ground_truth
 from siamese_mrcnn.evaluation.presence import Answers, presence_numbers
 from siamese_mrcnn.evaluation.queries import QueryLoader
 from siamese_mrcnn.evaluation.reference_cache import ReferenceVectors
 from siamese_mrcnn.evaluation.reports import summarize
+from siamese_mrcnn.modeling.matching import LEVELS
 
 ABSENT, NEAR = 2, 3  # keep these random numbers apart from those of references and of chance
-REFERENCES_A_CLASS = 4  # whose mean vectors say which categories are near each other
-LEVEL = 1  # P3, whose vectors tell categories apart best
 RIGHT_IOU = 0.5
 NAME = "presence"  # of the files
 ROWS = {  # number: what it says
@@ -48,14 +48,14 @@ class AbsentQueryLoader(QueryLoader):
     """Asks every image for the classes that it shows and for `absent` others.
 
     Args:
-        similarities: of classes, [N + 1, N + 1], see `class_similarities`.
+        near: {class id: others, nearest first}.
         absent: classes to ask for that an image does not show, or as many as there are.
         arguments, keywords: as of `QueryLoader`.
     """
 
-    def __init__(self, similarities, absent, *arguments, **keywords):
+    def __init__(self, near, absent, *arguments, **keywords):
         super().__init__(*arguments, **keywords)
-        self._similarities, self.absent = similarities, absent
+        self._near, self.absent = near, absent
         image_ids = [int(image_id) for image_id in self.dataset.image_ids]
         self._truth = ground_truth(self.dataset, image_ids)
 
@@ -78,32 +78,32 @@ class AbsentQueryLoader(QueryLoader):
         others = sorted(c for c in self.classes if self.source_classes[c] not in held)
         rng = np.random.default_rng([self.seed, source, ABSENT])
         others = [others[place] for place in rng.permutation(len(others))]
-        hard = self.absent // 2 if shown else 0
-        nearness = {each: max(self._similarities[each, shown], default=0) for each in others}
-        near = sorted(others, key=nearness.get, reverse=True)[:hard]
+        ranks = {}  # of the absent ones, by the class shown that each is nearest to
+        for near in (self._near.get(each, ()) for each in shown):
+            for rank, class_id in enumerate(near):
+                ranks[class_id] = min(rank, ranks.get(class_id, rank))
+        near = sorted(set(others) & set(ranks), key=lambda each: (ranks[each], each))
+        near = near[: self.absent // 2]
         return near + [each for each in others if each not in near][: self.absent - len(near)]
 
 
-def class_similarities(model, dataset, classes, seed):
-    """Cosines of the classes' mean reference vectors: [N + 1, N + 1], 0 where there are none."""
+def near_classes(model, dataset, classes, seed):
+    """For each class the others, nearest first, by the mean vectors of a few references."""
     references = {}
     for class_id in sorted(classes):
         rng = np.random.default_rng([seed, class_id, NEAR])
         try:
             references[class_id] = [
-                sample_reference(dataset, class_id, model.config, rng)
-                for _ in range(REFERENCES_A_CLASS)
+                sample_reference(dataset, class_id, model.config, rng) for _ in range(EXAMPLES)
             ]
         except NoReferenceError:
             continue  # asking for it will say so
-    similarities = np.zeros((dataset.num_classes, dataset.num_classes), np.float32)
-    if references:
-        chosen = list(references)
-        levels = ReferenceVectors(model).of(list(references.values()))
-        vectors = levels[min(LEVEL, len(levels) - 1)]
-        vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-        similarities[np.ix_(chosen, chosen)] = vectors @ vectors.T
-    return similarities
+    if not references:
+        return {}
+    levels = ReferenceVectors(model).of(list(references.values()))[: len(LEVELS)]
+    return nearest(
+        {class_id: [each[row] for each in levels] for row, class_id in enumerate(references)}
+    )
 
 
 def presence_report(log, runs, truth, threshold, folder):

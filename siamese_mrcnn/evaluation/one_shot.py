@@ -23,7 +23,7 @@ from mrcnn.files import written_whole
 from mrcnn.locks import alone_in
 from siamese_mrcnn.evaluation.absent import (
     AbsentQueryLoader,
-    class_similarities,
+    near_classes,
     presence_report,
 )
 from siamese_mrcnn.evaluation.coco_metrics import coco_metrics, ground_truth
@@ -140,8 +140,8 @@ def _loader(dataset, model, classes, runs, shots, profile, limit, seed, referenc
     asked = (dataset, classes, model.config, runs, shots, seed, same_image, recorded)
     if not absent:
         return QueryLoader(*asked), replayed
-    similarities = class_similarities(model, dataset, classes, seed)
-    return AbsentQueryLoader(similarities, absent, *asked), replayed
+    near = near_classes(model, dataset, classes, seed)
+    return AbsentQueryLoader(near, absent, *asked), replayed
 
 
 def _chance(loader, profile):

@@ -11,7 +11,7 @@ from scipy.optimize import minimize
 from mrcnn.data.postprocessing import restore_boxes
 from mrcnn.data.prefetch import ahead
 from mrcnn.progress import progress_bar
-from siamese_mrcnn.evaluation.absent import AbsentQueryLoader, class_similarities, judge
+from siamese_mrcnn.evaluation.absent import AbsentQueryLoader, judge, near_classes
 from siamese_mrcnn.evaluation.coco_metrics import ground_truth
 from siamese_mrcnn.evaluation.presence import calibration_error, threshold_at_precision
 from siamese_mrcnn.evaluation.reference_cache import ReferenceVectors
@@ -49,9 +49,9 @@ def calibrate(model, dataset, classes, absent=2, seed=0, limit=None, workers=2, 
         raise CalibrationError(
             "The model has no verifier whose scores could be calibrated: see train-verifier."
         )
-    similarities = class_similarities(model, dataset, classes, seed)
+    near = near_classes(model, dataset, classes, seed)
     loader = AbsentQueryLoader(
-        similarities, absent, dataset, classes, model.config, 1, 1, seed, same_image=False
+        near, absent, dataset, classes, model.config, 1, 1, seed, same_image=False
     )
     image_ids = [int(image_id) for image_id in dataset.image_ids[:limit]]
     finds, right = _finds(model, loader, image_ids, workers, progress)

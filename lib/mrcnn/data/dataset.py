@@ -21,8 +21,8 @@ class Dataset:
     """Images with instance masks: subclass it, add classes and images, call `prepare`.
 
     A subclass overrides `load_mask`, and `load_image` if the pictures are not files. It may
-    override `classes_in`, `load_masks_of`, `images_with` and, together, `instances_of`,
-    `load_instance` and `class_of_instance` by faster versions.
+    override `classes_in`, `classes_and_crowds_in`, `load_masks_of`, `images_with` and, together,
+    `instances_of`, `load_instance` and `class_of_instance` by faster versions.
     """
 
     def __new__(cls, *arguments, **keywords):
@@ -207,6 +207,10 @@ class Dataset:
         """Sorted tuple of the classes of which the image shows an instance, crowds apart."""
         class_ids = np.unique(self.load_mask(image_id)[1])
         return tuple(int(class_id) for class_id in class_ids if class_id > 0)
+
+    def classes_and_crowds_in(self, image_id):
+        """Sorted tuple of the classes of which the image shows an instance or a crowd."""
+        return tuple(np.unique(np.abs(self.load_mask(image_id)[1])).astype(int).tolist())
 
     def images_with(self, class_id):
         """Tuple of the images that show an instance of a class, crowds apart.

@@ -68,6 +68,9 @@ class EpochBatches(keras.utils.PyDataset):
             raise IndexError(f"There are {len(self)} batches an epoch, but not number {index}.")
         return self._prefetched(self.epoch, self.skipped + index)
 
+    def before_epoch(self, epoch):
+        """Whatever is to be done before the first batch of an epoch is made."""
+
     def close(self):
         """End the workers."""
         self._prefetched.close()
@@ -83,6 +86,7 @@ class FollowEpochs(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         if epoch != self._batches.epoch:
             self._batches.start_at(epoch)
+            self._batches.before_epoch(epoch)
 
 
 class Batches(EpochBatches):
@@ -100,6 +104,7 @@ class Batches(EpochBatches):
         sample_loader: function (dataset, image_id, config, rng, augmentation) -> dict of arrays
             as of `load_sample`; raises `SkipSample` or, for broken images, anything else. An entry
             "failures" holds those of other images that it could not use, see `BrokenImages.add`.
+        before_epoch: function of an epoch, called before its first batch is made; None: nothing.
     """
 
     def __init__(
@@ -113,6 +118,7 @@ class Batches(EpochBatches):
         shuffle=True,
         workers=1,
         sample_loader=load_sample,
+        before_epoch=None,
     ):
         if not len(dataset.image_ids):
             raise ValueError("The data set has no images: there is nothing to make batches of.")
@@ -121,11 +127,16 @@ class Batches(EpochBatches):
         self._dataset, self._config, self._seed = dataset, config, seed
         self._augmentation, self._plain_sources = augmentation, frozenset(plain_sources)
         self._shuffle, self._load = shuffle, sample_loader
+        self._before_epoch = before_epoch
 
     def __getitem__(self, index):
         batch, failures = super().__getitem__(index)
         self._broken.add(failures)
         return batch
+
+    def before_epoch(self, epoch):
+        if self._before_epoch is not None:
+            self._before_epoch(epoch)
 
     @property
     def replaced(self):

@@ -38,7 +38,15 @@ def load_sample(dataset, image_id, config, rng, augmentation=None):
 
 
 def prepare_sample(
-    image_id, image, masks, class_ids, active_class_ids, config, rng, augmentation=None
+    image_id,
+    image,
+    masks,
+    class_ids,
+    active_class_ids,
+    config,
+    rng,
+    augmentation=None,
+    may_be_empty=False,
 ):
     """Make an image and its instances a training sample.
 
@@ -51,6 +59,7 @@ def prepare_sample(
         config: `Config`.
         rng: `numpy.random.Generator`, the only source of chance.
         augmentation: see `mrcnn.data.augmentation.augment`.
+        may_be_empty: an image that shows no instance is a sample, too: all is background.
 
     Returns:
         the sample.
@@ -75,7 +84,7 @@ def prepare_sample(
     mini_shape = config.MINI_MASK_SHAPE if config.USE_MINI_MASK else None
     boxes, masks, kept = prepare_masks(masks, geometry, mini_shape)
     class_ids = np.asarray(class_ids, np.int32)[kept]
-    if not np.any(class_ids > 0):
+    if not may_be_empty and not np.any(class_ids > 0):
         if geometry.crop:
             raise SkipSample  # the crop shows none; another one may
         raise BrokenSample("no pixel of any instance is left after preparing the image")
@@ -91,7 +100,8 @@ def prepare_sample(
 
 
 def _augment(image, masks, augmentation, rng):
-    stack = np.stack(masks, axis=-1).astype(bool)
+    nothing = np.zeros((*image.shape[:2], 0), bool)
+    stack = np.stack(masks, axis=-1).astype(bool) if masks else nothing
     image, stack = augment(image, stack, augmentation, rng)
     return image, [stack[..., index] for index in range(stack.shape[-1])]
 

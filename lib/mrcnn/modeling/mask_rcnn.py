@@ -169,6 +169,7 @@ class MaskRCNNNetwork:
             config.MASK_SHAPE,
             config.USE_MINI_MASK,
             config.BBOX_STD_DEV,
+            config.ROIS_OF_BACKGROUND,
             name="proposal_targets",
         )
         targets = sample(

@@ -20,6 +20,9 @@ class RoiTargets(layers.Layer):
     rows that are not needed are zero. Which of too many candidates are taken is decided by the
     random priorities of the batch, so that the sample is the same on every device and backend.
 
+    Without a positive there are no negatives either; `of_background` makes an exception of images
+    without an instance, which then have all the negatives there is room for.
+
     Inputs:
         rois_normalized: [batch, N, (y1, x1, y2, x2)], zero padded.
         gt_class_ids: int [batch, G]; 0 is padding, negative a crowd region.
@@ -32,7 +35,16 @@ class RoiTargets(layers.Layer):
         units of BBOX_STD_DEV; target_masks: [batch, positive_slots, *mask_shape] of 0 and 1.
     """
 
-    def __init__(self, samples, positive_ratio, mask_shape, use_mini_masks, deviations, **keywords):
+    def __init__(
+        self,
+        samples,
+        positive_ratio,
+        mask_shape,
+        use_mini_masks,
+        deviations,
+        of_background=False,
+        **keywords,
+    ):
         super().__init__(**keywords)
         self.samples = samples
         self.positive_ratio = positive_ratio
@@ -40,6 +52,7 @@ class RoiTargets(layers.Layer):
         self.mask_shape = tuple(mask_shape)
         self.use_mini_masks = use_mini_masks
         self.deviations = np.asarray(deviations, dtype=np.float32)
+        self.of_background = of_background
 
     def call(self, inputs):
         rois = ops.stop_gradient(inputs["rois"])
@@ -48,7 +61,7 @@ class RoiTargets(layers.Layer):
         positive, negative, assignment = _label(overlaps, rois, gt_class_ids)
         priorities = inputs["priorities"]
         chosen, is_positive = _draw(positive, priorities, self.positive_slots)
-        negatives_wanted = self._negatives_for(is_positive)
+        negatives_wanted = self._negatives_for(is_positive, gt_class_ids)
         others, is_negative = _draw(
             negative, priorities, self.samples - self.positive_slots, negatives_wanted
         )
@@ -70,14 +83,17 @@ class RoiTargets(layers.Layer):
         }
 
     def get_config(self):
-        names = ("samples", "positive_ratio", "mask_shape", "use_mini_masks")
+        names = ("samples", "positive_ratio", "mask_shape", "use_mini_masks", "of_background")
         shared = {name: getattr(self, name) for name in names}
         return {**super().get_config(), **shared, "deviations": self.deviations.tolist()}
 
-    def _negatives_for(self, is_positive):
+    def _negatives_for(self, is_positive, gt_class_ids):
         """How many negatives make the positives drawn the wanted ratio: [batch]."""
         count = ops.sum(ops.cast(is_positive, "float32"), axis=1)
-        return ops.cast(count * (1.0 / self.positive_ratio), "int32") - ops.cast(count, "int32")
+        wanted = ops.cast(count * (1.0 / self.positive_ratio), "int32") - ops.cast(count, "int32")
+        if self.of_background:
+            wanted = ops.where(ops.any(gt_class_ids > 0, axis=1), wanted, self.samples)
+        return wanted
 
     def _deltas(self, rois, assigned_boxes, is_positive):
         filler = np.array([0.0, 0.0, 1.0, 1.0], dtype=np.float32)  # keeps the logarithms finite

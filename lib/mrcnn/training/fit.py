@@ -1,5 +1,6 @@
 """Training: a schedule phase by phase, a phase epoch by epoch, the steps by Keras' `fit`."""
 
+import functools
 import logging
 
 import keras
@@ -120,6 +121,7 @@ class TrainingMethods:
         return history
 
     def _batches(self, dataset, workers, augmentation, plain_sources):
+        before_epoch = getattr(self.sample_loader, "before_epoch", None)
         return Batches(
             dataset,
             self.config,
@@ -129,6 +131,7 @@ class TrainingMethods:
             plain_sources,
             workers=workers,
             sample_loader=self.sample_loader,
+            before_epoch=before_epoch and functools.partial(before_epoch, self, dataset),
         )
 
     def _validation(self, dataset, workers):
@@ -243,6 +246,7 @@ def _fit(model, batches, validation, epochs, callbacks):
     model.stop_training = False
     while batches.epoch < epochs and not model.stop_training:
         first = batches.epoch
+        batches.before_epoch(first)  # `fit` looks at a batch before it begins the epoch
         last = first + 1 if batches.skipped else epochs
         callbacks.set_params({"verbose": "auto", "epochs": epochs, "steps": len(batches)})
         model.fit(

@@ -2,8 +2,9 @@
 
 A loss is a sum over the batch divided by a count over the batch (`mrcnn.training.losses`), and some
 counts, like that of the positive RoIs, are known only once the network has proposed. So all parts
-are gone through twice: first to count, without gradients and without the heads; then to add up the
-gradients of each part's sums, divided by the counts of the whole batch.
+are gone through twice: first to count, without gradients and, unless a count depends on them,
+without the heads; then to add up the gradients of each part's sums, divided by the counts of the
+whole batch.
 """
 
 import keras
@@ -68,7 +69,7 @@ def add_up_parts(model, x, y, loop, differentiate):
 
         return _add(totals, differentiate(loss))
 
-    zeros = [ops.zeros(()) for _ in model.loss_weights]
+    zeros = model.no_sums()
     counts = sum_over_replicas(loop(count, zeros, parts))
     no_gradients = [ops.zeros(each.shape, each.dtype) for each in model.trainable_variables]
     gradients, sums = loop(learn, (no_gradients, zeros), parts)

@@ -1,15 +1,16 @@
 """The losses, and the network together with them as a `keras.Model` that `fit` can train.
 
-Each loss is a sum and the count it is to be divided by. Whoever trains on several devices adds up
-both over the devices before dividing, so that the result is that of one device with the whole
-batch.
+Each loss is a sum and the count it is to be divided by, or several of both, whose quotients add up.
+Whoever trains on several devices adds up both over the devices before dividing, so that the result
+is that of one device with the whole batch.
 """
 
 import keras
 from keras import ops
 
+from mrcnn.config import ConfigError
 from mrcnn.modeling.detection_layer import select_class
-from mrcnn.ops.gather import gather_rows
+from mrcnn.ops.gather import gather_rows, nonzero_rows
 from mrcnn.training.distribution import first_over_replicas, replica_count, sum_over_replicas
 from mrcnn.training.gradient_accumulation import STEPS, step_in_parts
 
@@ -40,6 +41,12 @@ class TrainableModel(keras.Model):
         if network.mask_head is None:
             self.loss_weights.pop("mrcnn_mask_loss", None)
         self.weight_decay = network.config.WEIGHT_DECAY
+        self.weighing = network.config.ROI_LOSS_WEIGHING or 0
+        if self.weighing and not self.loss_weights.get("mrcnn_class_loss"):
+            raise ConfigError(
+                f"ROI_LOSS_WEIGHING is {self.weighing}, but LOSS_WEIGHTS gives no weight to "
+                "mrcnn_class_loss, whose RoIs it weighs. Set it to 0, or give that loss a weight."
+            )
         self.masks_inactive_classes = network.masks_inactive_classes
         self.loss_means = {name: keras.metrics.Mean(name=name) for name in self.loss_weights}
 
@@ -84,9 +91,14 @@ class TrainableModel(keras.Model):
     def _weighted(self, sums, counts):
         weighted = zip(self.loss_weights.items(), sums, counts, strict=True)
         return {
-            name: weight * loss_sum / ops.maximum(count, 1.0)
+            name: ops.sum(weight * loss_sum / ops.maximum(count, 1.0))
             for (name, weight), loss_sum, count in weighted
         }
+
+    def no_sums(self):
+        """Zeros like the sums, or the counts, of the losses that have a weight."""
+        several = {"mrcnn_class_loss": (2,)} if self.weighing else {}
+        return [ops.zeros(several.get(name, ())) for name in self.loss_weights]
 
     def active_classes(self, x):
         """[num_classes] of 0 and 1 that the class loss looks at; None: at all."""
@@ -103,7 +115,7 @@ class TrainableModel(keras.Model):
             "rpn_bbox_loss": lambda: rpn_bbox_loss(
                 y["rpn_match"], y["rpn_deltas"], outputs["rpn_bbox"]
             ),
-            "mrcnn_class_loss": lambda: class_loss(classes, outputs["mrcnn_class_logits"], active),
+            "mrcnn_class_loss": lambda: self._class_loss(outputs, active),
             "mrcnn_bbox_loss": lambda: bbox_loss(
                 classes, outputs["target_deltas"], outputs["mrcnn_bbox"]
             ),
@@ -114,6 +126,12 @@ class TrainableModel(keras.Model):
             ),
         }
         return {name: computed[name]() for name in self.loss_weights}
+
+    def _class_loss(self, outputs, active):
+        classes, logits = outputs["target_class_ids"], outputs["mrcnn_class_logits"]
+        if not self.weighing:
+            return class_loss(classes, logits, active)
+        return weighed_class_loss(classes, logits, outputs["rois"], self.weighing, active)
 
 
 # --- the five losses, and weight decay --------------------------------------------------------
@@ -160,11 +178,33 @@ def class_loss(target_class_ids, logits, active_class_ids=None):
         active_class_ids: [num_classes] of 0 and 1: RoIs whose predicted class is inactive, that
             is, not annotated in the data set of the batch, do not count. None: all count.
     """
-    counted = ops.ones_like(logits[..., 0])
-    if active_class_ids is not None:
-        predicted = ops.argmax(logits, axis=-1)
-        counted = ops.take(ops.cast(active_class_ids, "float32"), predicted, axis=0)
-    return _cross_entropy(target_class_ids, logits, counted)
+    return _cross_entropy(target_class_ids, logits, _class_counts(logits, active_class_ids))
+
+
+def weighed_class_loss(target_class_ids, logits, rois, alpha, active_class_ids=None):
+    """Cross-entropy in which objects, and what is taken for one, weigh alpha, all else 1 - alpha.
+
+    The ratio-preserving loss of BHRL (CVPR 2022): in the mean over N RoIs, n of which are positive
+    or answered with an object, these weigh alpha N / n, and the others (1 - alpha) N / (N - n).
+    Padding is no RoI.
+
+    Args:
+        rois: [batch, R, 4], zero padded.
+        alpha: 0..1.
+        target_class_ids, logits, active_class_ids: as of `class_loss`.
+
+    Returns:
+        sums [2] and counts [2], whose quotients add up to the loss.
+    """
+    taken = ops.max(logits[..., 1:], axis=-1) > logits[..., 0]
+    weighty = ops.logical_or(target_class_ids > 0, taken)
+    counted = _class_counts(logits, active_class_ids) * ops.cast(nonzero_rows(rois), logits.dtype)
+    pairs = [
+        _cross_entropy(target_class_ids, logits, counted * ops.cast(part, logits.dtype))
+        for part in (weighty, ops.logical_not(weighty))
+    ]
+    sums, counts = (ops.stack(each) for each in zip(*pairs, strict=True))
+    return sums * ops.convert_to_tensor([alpha, 1 - alpha], dtype=sums.dtype), counts
 
 
 def bbox_loss(target_class_ids, target_deltas, deltas):
@@ -207,6 +247,14 @@ def weight_decay_loss(variables, factor):
         if variable.name not in ("gamma", "beta")
     ]
     return factor * sum(terms) if terms else ops.zeros(())
+
+
+def _class_counts(logits, active_class_ids):
+    """1 for each RoI [batch, R] that the class loss looks at, 0 for others."""
+    if active_class_ids is None:
+        return ops.ones_like(logits[..., 0])
+    predicted = ops.argmax(logits, axis=-1)
+    return ops.take(ops.cast(active_class_ids, "float32"), predicted, axis=0)
 
 
 def _cross_entropy(class_ids, logits, counted):

@@ -15,8 +15,8 @@ DEVIATIONS = np.array([0.1, 0.1, 0.2, 0.2], np.float32)
 SAMPLES, MASK_SHAPE = 20, (5, 5)
 
 
-def make_layer(samples=SAMPLES, ratio=0.33, mini=True):
-    return RoiTargets(samples, ratio, MASK_SHAPE, mini, DEVIATIONS)
+def make_layer(samples=SAMPLES, ratio=0.33, mini=True, of_background=False):
+    return RoiTargets(samples, ratio, MASK_SHAPE, mini, DEVIATIONS, of_background)
 
 
 def run(layer, inputs):
@@ -57,8 +57,8 @@ def batch(*images):
     return {name: np.stack([image[name] for image in images]) for name in images[0]}
 
 
-def slow_targets(image, samples=SAMPLES, ratio=0.33, mini=True):
-    """The targets of one image by the rule of the original."""
+def slow_targets(image, samples=SAMPLES, ratio=0.33, mini=True, of_background=False):
+    """The targets of one image by the rule of the original, but for `of_background`."""
     slots = int(samples * ratio)
     instances = np.flatnonzero(image["gt_class_ids"] > 0)
     crowds = np.flatnonzero(image["gt_class_ids"] < 0)
@@ -76,6 +76,8 @@ def slow_targets(image, samples=SAMPLES, ratio=0.33, mini=True):
             negative.append(number)
     positive = positive[:slots]
     wanted = int(np.float32(len(positive)) * np.float32(1 / ratio)) - len(positive)
+    if of_background and not len(instances):
+        wanted = samples
     negative = negative[: min(wanted, samples - slots)]
     return _rows(image, positive, negative, assigned, slots, samples, mini)
 
@@ -145,6 +147,21 @@ def test_an_image_without_instances_gives_no_samples():
     found = assert_targets([random_image(0, instances=0), random_image(1)])
     for name in ("rois", "target_class_ids", "target_deltas", "target_masks"):
         assert not found[name][0].any() and found[name][1].any()
+
+
+def test_an_image_of_background_gives_as_many_negatives_as_one_full_of_positives():
+    images = [
+        random_image(0, instances=0),
+        random_image(1, positive=30),
+        random_image(2, instances=0, crowds=2),  # around which there are none
+        random_image(3, positive=0),  # none found, but there is one
+    ]
+    images[3]["rois"][:] = 0.0, 0.0, 0.05, 0.05
+    found = assert_targets(images, of_background=True)
+    counts = found["rois"][:, 6:].any(axis=-1).sum(axis=1)
+    assert counts[0] == 14 > counts[1] > 0 == counts[3] and counts[2]
+    for name in ("target_class_ids", "target_deltas", "target_masks"):
+        assert not found[name][0].any(), name
 
 
 def test_fewer_rois_than_rows():

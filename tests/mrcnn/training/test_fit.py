@@ -409,16 +409,17 @@ def replicas(replica_program):
 @not_on_torch
 @pytest.mark.backends
 @pytest.mark.long_on_jax
-@pytest.mark.parametrize("way", ["two", "two_in_parts"])
+@pytest.mark.parametrize("way", ["two", "two_in_parts", "two_weighed", "two_weighed_in_parts"])
 def test_two_devices_train_as_one_does(replicas, way):
     if way not in replicas:
         pytest.skip("JAX runs one program on all devices; test_subdivisions has its parts")
-    one, two = replicas["one"], replicas[way]
+    one, two = replicas["one_weighed" if "weighed" in way else "one"], replicas[way]
     assert set(one) == set(two)
     # Sums in another order, over three steps; float32 on TensorFlow, see replica_steps.py
     tolerance = 2e-5 if keras.backend.backend() == "tensorflow" else 1e-6
     for name, expected in one.items():
         scale = np.abs(expected).max()
+        assert scale > 0, name
         np.testing.assert_allclose(
             two[name] / scale, expected / scale, atol=tolerance, err_msg=name
         )
@@ -432,6 +433,16 @@ def test_every_loss_and_the_clipping_took_part_in_that(replicas):
         assert replicas["one"][f"loss|{name}"][0] > 0.01, name
     for run in {"one", "two", "two_in_parts"} & set(replicas):
         np.testing.assert_allclose(replicas[run]["first_step"], 0.5, rtol=1e-4)
+
+
+@not_on_torch
+@pytest.mark.backends
+@pytest.mark.long_on_jax
+def test_a_batch_without_a_thing_to_find_has_no_loss_of_boxes_and_masks(replicas):
+    for name in FIVE_LOSSES:
+        means = replicas["one_weighed"][f"loss|{name}"]
+        first, second = means[0], 2 * means[1] - means[0]
+        assert first > 0 and (second > 1e-5) == name.endswith("class_loss"), name
 
 
 def test_clipping_on_each_device_would_be_noticed(replicas):

@@ -22,6 +22,7 @@ SETTINGS = {
     "USE_RPN_ROIS": False,
     "MAX_GT_INSTANCES": 2,  # all there are in each image
 }
+WEIGHED = {"ROI_LOSS_WEIGHING": 0.25, "ROIS_OF_BACKGROUND": True}
 
 
 @pytest.fixture(scope="module")
@@ -38,10 +39,25 @@ def batches():
     return made
 
 
-def train(model_dir, batches, parts):
+@pytest.fixture(scope="module")
+def with_background(batches):
+    """The same, but a part of the first, and all of the second, show nothing to find."""
+    changed = []
+    for number, (x, y) in enumerate(batches):
+        x, y = ({name: array.copy() for name, array in each.items()} for each in (x, y))
+        empty = (slice(0, None, 4), slice(None), slice(0))[number]
+        for name in ("gt_class_ids", "gt_boxes", "gt_masks"):
+            x[name][empty] = 0
+        y["rpn_match"][empty] = np.minimum(y["rpn_match"][empty], 0)
+        changed.append((x, y))
+    return changed
+
+
+def train(model_dir, batches, parts, **settings):
     """What three steps lead to, by name, and the length of the first one."""
     eagerly = parts == 1 and TinyConfig.RUN_EAGERLY  # parts are compiled, as they are used
-    model = tiny_model("training", model_dir, **SETTINGS, SUBDIVISIONS=parts, RUN_EAGERLY=eagerly)
+    settings = {**SETTINGS, **settings, "SUBDIVISIONS": parts, "RUN_EAGERLY": eagerly}
+    model = tiny_model("training", model_dir, **settings)
     trained = model.keras_model
     compile_phase(trained, model.config, RATE, "all")
     before, found = arrays_of(trained), {}
@@ -66,10 +82,25 @@ def whole(tmp_path_factory, batches):
 @pytest.mark.backends
 @pytest.mark.long_on_jax
 def test_four_parts_of_two_images_train_as_one_batch_of_eight(tmp_path, whole, batches):
-    (expected, _), (found, _) = whole, train(tmp_path, batches, 4)
+    assert_same_training(train(tmp_path, batches, 4)[0], whole[0])
+
+
+@not_on_torch
+@pytest.mark.backends
+@pytest.mark.long_on_jax
+def test_so_do_parts_without_a_thing_to_find_and_rois_that_are_weighed(tmp_path, with_background):
+    expected, found = (train(tmp_path, with_background, parts, **WEIGHED)[0] for parts in (1, 4))
+    assert_same_training(found, expected)
+    for name, is_zero in (("class", False), ("bbox", True), ("mask", True)):
+        assert (expected[f"mrcnn_{name}_loss of step 1"] == 0) == is_zero, name
+        assert expected[f"mrcnn_{name}_loss of step 0"] > 0, name
+    assert expected["rpn_bbox_loss of step 1"] == 0 < expected["rpn_class_loss of step 1"]
+
+
+def assert_same_training(found, expected):
     assert set(found) == set(expected)
     for name, array in expected.items():
-        scale = np.abs(array).max()
+        scale = np.abs(array).max() or 1
         np.testing.assert_allclose(found[name] / scale, array / scale, atol=1e-5, err_msg=name)
 
 
@@ -89,6 +120,18 @@ def test_the_mean_over_parts_would_be_noticed(tmp_path, whole, batches):
     for name in ("mrcnn_bbox_loss", "mrcnn_mask_loss"):  # of different numbers of positives
         expected = whole[0][f"{name} of step 0"]
         assert abs(np.mean([each[name] for each in logs]) / expected - 1) > 1e-3, name
+
+
+def test_a_loss_without_weight_cannot_be_weighed(tmp_path):
+    only = {"rpn_class_loss": 1.0}
+    with pytest.raises(ConfigError, match="no weight to mrcnn_class_loss, whose RoIs it weighs"):
+        tiny_model("training", tmp_path, LOSS_WEIGHTS=only, **WEIGHED)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.5, "much", float("nan")])
+def test_weighing_is_a_share(share):
+    with pytest.raises(ConfigError, match=r"ROI_LOSS_WEIGHING must be from 0 \(none\) to 1,"):
+        type("Changed", (TinyConfig,), {"ROI_LOSS_WEIGHING": share})()
 
 
 def test_a_part_has_every_fourth_image():

@@ -78,6 +78,52 @@ def test_class_loss_of_certain_answers_is_finite():
     assert sum_and_count(losses.class_loss, np.array([[1]]), logits) == [2000, 1]
 
 
+# A positive that is answered rightly and one that is not, a negative taken for an object, two
+# negatives that are not, one of them in doubt, and padding.
+SIX = {
+    "target_class_ids": np.array([[1, 1, 0], [0, 0, 0]]),
+    "logits": floats([[0, 2], [1, 0], [0, 3]], [[4, 0], [1, 1], [0, 5]]),
+    "rois": floats([[0, 0, 1, 1]] * 3, [[0, 0, 1, 1], [0, 0, 0.5, 1], [0, 0, 0, 0]]),
+}
+
+
+def test_weighed_class_loss_by_hand():
+    sums, counts = losses.weighed_class_loss(*map(ops.array, SIX.values()), 0.25)
+    weighty = np.log(1 + np.exp(-2)) + np.log(1 + np.exp(1)) + np.log(1 + np.exp(3))
+    others = np.log(1 + np.exp(-4)) + np.log(2)
+    np.testing.assert_allclose(ops.convert_to_numpy(sums), [0.25 * weighty, 0.75 * others], 1e-6)
+    np.testing.assert_array_equal(ops.convert_to_numpy(counts), [3, 2])
+
+
+def test_weighed_class_loss_is_the_mean_of_weighed_rois():
+    """As the formula says it: weights alpha N / n and (1 - alpha) N / (N - n), then the mean."""
+    sums, counts = losses.weighed_class_loss(*map(ops.array, SIX.values()), 0.4)
+    rows = [(0, 0, 1), (0, 1, 1), (0, 2, 0), (1, 0, 0), (1, 1, 0)]
+    weights = [0.4 * 5 / 3] * 3 + [0.6 * 5 / 2] * 2
+    errors = [cross_entropy(SIX["logits"][row, place], answer) for row, place, answer in rows]
+    np.testing.assert_allclose(float(ops.sum(sums / counts)), np.dot(weights, errors) / 5, 1e-6)
+
+
+def test_weighed_class_loss_of_several_classes_leaves_out_inactive_ones():
+    logits = floats([[2, 0, 1], [0, 1, 3], [0, 3, 1], [0, 1, 0]])
+    sums, counts = losses.weighed_class_loss(
+        ops.array([[0, 1, 2, 0]]), ops.array(logits), ops.ones((1, 4, 4)), 0.5, ops.array([1, 1, 0])
+    )
+    weighty = cross_entropy([0, 3, 1], 2) + cross_entropy([0, 1, 0], 0)
+    expected = [0.5 * weighty, 0.5 * cross_entropy([2, 0, 1], 0)]
+    np.testing.assert_allclose(ops.convert_to_numpy(sums), expected, rtol=1e-6)
+    np.testing.assert_array_equal(ops.convert_to_numpy(counts), [2, 1])
+
+
+def test_weighed_class_loss_of_background_alone_and_of_nothing():
+    arguments = ops.zeros((1, 2), "int32"), ops.array(floats([[3, 0], [2, 0]]))
+    for rois, count in ((ops.ones((1, 2, 4)), 2), (ops.zeros((1, 2, 4)), 0)):
+        sums, counts = losses.weighed_class_loss(*arguments, rois, 0.25)
+        error = 0.75 * (np.log(1 + np.exp(-3)) + np.log(1 + np.exp(-2))) * (count > 0)
+        np.testing.assert_allclose(ops.convert_to_numpy(sums), [0, error], rtol=1e-6)
+        np.testing.assert_array_equal(ops.convert_to_numpy(counts), [0, count])
+
+
 def test_bbox_loss_by_hand():
     classes = np.array([[2, 0], [1, 0]])
     targets = np.zeros((2, 2, 4), np.float32)
