@@ -16,7 +16,7 @@ from mrcnn.drawing.tables import Table
 from mrcnn.files import written_whole
 from siamese_mrcnn.data.near_categories import EXAMPLES, nearest
 from siamese_mrcnn.data.references import NoReferenceError, sample_reference
-from siamese_mrcnn.evaluation.coco_metrics import ground_truth
+from siamese_mrcnn.evaluation.coco_metrics import coco_metrics, ground_truth
 from siamese_mrcnn.evaluation.presence import Answers, presence_numbers
 from siamese_mrcnn.evaluation.queries import QueryLoader
 from siamese_mrcnn.evaluation.reference_cache import ReferenceVectors
@@ -40,6 +40,8 @@ ROWS = {  # number: what it says
     "precision_at_10": "precision at 10",
     "calibration_error": "expected calibration error of the scores",
     "precision": "precision of detections at the threshold",
+    "wrong_ap50": "AP50 of boxes with references of wrong categories, at the threshold",
+    "wrong_ap50_all": "the same, whatever the score",
     "threshold": "the threshold",
 }
 
@@ -106,13 +108,14 @@ def near_classes(model, dataset, classes, seed):
     )
 
 
-def presence_report(log, runs, truth, threshold, folder):
+def presence_report(log, runs, truth, categories, threshold, folder):
     """The numbers of all runs, written as presence.json, .csv and .md.
 
     Args:
         log: `EvaluationLog` of an `AbsentQueryLoader`.
         runs: their number.
         truth: pycocotools COCO object of the images.
+        categories: ids of those that were asked for.
         threshold: score from which on an answer counts; None: where its precision is .9.
         folder: to write into.
 
@@ -121,6 +124,10 @@ def presence_report(log, runs, truth, threshold, folder):
     """
     answers = [answers_of(log, run, truth) for run in range(runs)]
     numbers = [presence_numbers(each, threshold) for each in answers]
+    for run, each in enumerate(numbers):
+        least = each["threshold"]
+        each["wrong_ap50"] = ap50_of_wrong_references(log, run, truth, categories, least)
+        each["wrong_ap50_all"] = ap50_of_wrong_references(log, run, truth, categories)
     report = {name: summarize_numbers([each[name] for each in numbers]) for name in ROWS}
     report |= {
         "questions": len(answers[0].present),
@@ -214,6 +221,30 @@ def answers_of(log, run, truth):
         scores=[np.array(each, float) for each in scores],
         right=[np.array(each, bool) for each in right],
     )
+
+
+def ap50_of_wrong_references(log, run, truth, categories, least=0.0):
+    """AP50 of boxes if what images show is searched for by what they do not: near 0 if all is well.
+
+    What was found for a category that an image does not show is taken for an answer to the question
+    for one that it does.
+
+    Args:
+        log, run, truth, categories: as of `presence_report`.
+        least: score of the answers that count.
+    """
+    results, images = [], []
+    for image in log:
+        queries = [each for each in image["queries"] if each["run"] == run and "results" in each]
+        shown = [each for each in queries if not each.get("absent")]
+        others = [each for each in queries if each.get("absent")]
+        images.append(image["image_id"])
+        for number, query in enumerate(shown if others else []):
+            found = others[number % len(others)]["results"]
+            wanted = {"category_id": query["category_id"]}
+            results += [each | wanted for each in found if each["score"] >= least]
+    found = coco_metrics(truth, results, images, categories)["bbox"]["metrics"]["AP50"]
+    return found if found >= 0 else float("nan")
 
 
 def judge(results, boxes):

@@ -125,7 +125,10 @@ def evaluate(
         report = _report(loader, image_ids, arguments, split, log, folder)
         if absent:
             truth = ground_truth(dataset, image_ids)
-            report["presence"] = presence_report(log, loader.runs, truth, threshold, folder)
+            categories = list(_class_names(loader))
+            report["presence"] = presence_report(
+                log, loader.runs, truth, categories, threshold, folder
+            )
         return report
 
 

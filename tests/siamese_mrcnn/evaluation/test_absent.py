@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from mrcnn.images.masks import boxes_of_masks
 from siamese_mrcnn.data.coco import CocoDataset
 from siamese_mrcnn.evaluation.absent import AbsentQueryLoader, judge, read_answers
 from siamese_mrcnn.evaluation.one_shot import evaluate
@@ -55,6 +56,7 @@ def test_who_knows_the_truth_is_never_wrong(dataset, classes, tmp_path):
     presence = report["presence"]
     assert presence["auroc"]["mean"] == presence["found"]["mean"] == 1
     assert presence["false_alarms"]["mean"] == presence["count_error"]["mean"] == 0
+    assert presence["wrong_ap50"]["mean"] == presence["wrong_ap50_all"]["mean"] == 0
     assert presence["absent"] == 3 * 16
     saved = json.loads((tmp_path / "presence.json").read_text())
     assert {name: saved[name] for name in presence} == presence
@@ -78,6 +80,26 @@ def test_who_says_yes_to_everything_is_found_out(dataset, classes, tmp_path):
     assert all(len(each.results) == 1 and not each.judge().matched_score for each in absent)
     assert not any(each.is_absent for each in choose_queries(queries, "by_class", 100))
     assert query_grid(absent[:1], 1).axes[0].get_title() == f"{absent[0].name} (not there)"
+
+
+class ReferenceIgnored(TruthDetector):
+    """Finds all that an image shows, whatever it is asked for."""
+
+    def _answer(self, image_id, class_id):
+        masks, _ = self.dataset.load_mask(image_id)
+        rois, count = boxes_of_masks(masks), masks.shape[-1]
+        scores = np.full(count, 0.8, np.float32)
+        return {"rois": rois, "class_ids": np.ones(count), "scores": scores, "masks": masks}
+
+
+def test_who_ignores_the_reference_finds_as_much_by_wrong_ones(dataset, classes):
+    detector = ReferenceIgnored(dataset)
+    report = evaluate(detector, dataset, classes, absent=2, threshold=0.5, progress=False)
+    right, wrong = report["bbox"]["AP50"]["mean"], report["presence"]["wrong_ap50"]["mean"]
+    assert wrong == pytest.approx(right) and right > 0.1
+    above = evaluate(detector, dataset, classes, absent=2, threshold=0.9, progress=False)
+    assert above["presence"]["wrong_ap50"]["mean"] == 0
+    assert above["presence"]["wrong_ap50_all"]["mean"] == pytest.approx(right)
 
 
 def test_average_precision_knows_nothing_of_it(dataset, classes, tmp_path):
