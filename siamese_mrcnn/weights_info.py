@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from mrcnn.converters.translate import logits_per_anchor
 from mrcnn.modeling.backbones import BACKBONES, architecture_of
 from mrcnn.weights.hdf5 import WeightsError, layer_of, read_shapes
+from mrcnn.weights.presets import known_settings, read_facts
 
 KINDS = {
     "siamese": "Siamese Mask R-CNN",
@@ -84,20 +85,24 @@ def change_layout(source, target, layout=None):
             f"{source} holds a backbone only, and a whole model is needed to convert. A backbone "
             "needs no converting: training starts from either layout."
         )
-    model = _model(info)
+    model = _model(info, read_facts(source))
     model.load_weights(source)
     model.save_weights(target, layout)
     return info
 
 
-def _model(info):
-    """A model that the weights fit."""
+def _model(info, facts):
+    """A model that the weights fit, by what the file says of it, else by its tensors."""
     import mrcnn.config
     import mrcnn.model
     import siamese_mrcnn.config
     import siamese_mrcnn.model
     from mrcnn.modeling.mask_rcnn_c4 import C4Config
 
+    if facts and info.kind == "siamese":
+        base = siamese_mrcnn.config.Config
+        config = type("Carried", (base,), known_settings(facts["settings"], base))()
+        return siamese_mrcnn.model.SiameseMaskRCNN("inference", ".", config)
     settings = {
         "BACKBONE": info.backbone,
         "BACKBONE_WIDTH": info.width,

@@ -12,6 +12,18 @@ from mrcnn.weights.layout import (
 )
 from siamese_mrcnn.modeling.matching import LEVELS
 
+# Not in the original's files: of a second look, behind all others.
+VERIFIER_LAYERS = [
+    *(
+        f"{kind}_verify{block}_basic{part}"
+        for block, parts in (("3a", "12"), ("3b", "12"), ("4a", "12"), ("4b", "12"))
+        for part in ([*parts, "_shortcut"] if block.endswith("a") else parts)
+        for kind in ("res", "bn")
+    ),
+    "verify_embedding",
+    "verify_score",
+]
+
 
 def siamese_groups(architecture):
     """Groups of a Siamese Mask R-CNN file and the layers in each, in the original's order."""
@@ -20,5 +32,5 @@ def siamese_groups(architecture):
         ("fpn_model", PYRAMID),
         *flat([f"fpn_distance_P{level}" for level in LEVELS]),
         ("rpn_model", REGION_PROPOSALS),
-        *flat([*BOX_HIDDEN, *reversed(BOX_OUTPUTS), *MASK]),
+        *flat([*BOX_HIDDEN, *reversed(BOX_OUTPUTS), *MASK, *VERIFIER_LAYERS]),
     ]

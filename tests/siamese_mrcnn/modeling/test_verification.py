@@ -5,6 +5,7 @@ import pytest
 from keras import ops
 
 from mrcnn.ops.boxes import normalize
+from mrcnn.weights.hdf5 import layer_of, named_variables
 from network_parts import SHAPE, WINDOWS, assert_close, build, random_images, run
 from siamese_mrcnn.data.references import prepare_reference
 from siamese_mrcnn.modeling.siamese_network import SiameseNetwork
@@ -14,6 +15,7 @@ from siamese_mrcnn.modeling.verification import (
     SquareCrops,
     VerifiedSelection,
 )
+from siamese_mrcnn.modeling.weights_layout import VERIFIER_LAYERS
 from tiny import TinySiameseConfig, picture
 
 pytestmark = [pytest.mark.backends, pytest.mark.long_on_jax]
@@ -132,3 +134,8 @@ def test_several_references_are_averaged(verified):
     alone = [run(network.reference_model(1), crops[:, n : n + 1])[-1] for n in range(3)]
     together = run(network.reference_model(3), crops)[-1]
     np.testing.assert_allclose(together, np.mean(alone, axis=0), rtol=1e-4, atol=1e-5)
+
+
+def test_the_original_layout_has_a_place_for_every_layer(verified):
+    layers = {layer_of(name) for name in named_variables(verified[1]) if "verify" in name}
+    assert layers == set(VERIFIER_LAYERS)
