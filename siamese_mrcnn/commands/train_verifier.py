@@ -1,7 +1,8 @@
 """Train the second look: compare what is found with the reference once more, and say no.
 
-Takes trained weights, which stay as they are, and writes them with those of the verifier. An
-interrupted call goes on after its last whole epoch when it is repeated.
+Takes trained weights, which stay as they are, and writes them with those of the verifier; whoever
+trains them further repeats this. An interrupted call goes on after its last whole epoch when it is
+repeated. Then `calibrate`.
 """
 
 import shutil

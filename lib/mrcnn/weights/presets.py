@@ -96,7 +96,7 @@ class PresetMethods:
         chosen = known_settings(facts["settings"], cls.config_class)
         if facts["threshold"] is not None:
             chosen["DETECTION_MIN_CONFIDENCE"] = facts["threshold"]
-        config = type("PresetConfig", (cls.config_class,), chosen | settings)()
+        config = type("PresetConfig", (cls.config_class,), chosen | {"GPU_COUNT": 1} | settings)()
         model = cls(mode=mode, config=config, model_dir=model_dir)
         model.load_weights(path)
         return model
