@@ -22,7 +22,8 @@ SETTINGS = {
     "USE_RPN_ROIS": False,
     "MAX_GT_INSTANCES": 2,  # all there are in each image
 }
-WEIGHED = {"ROI_LOSS_WEIGHING": 0.25, "ROIS_OF_BACKGROUND": True}
+# (With .25, on JAX, rounding decides on which side of 0 one unit of the mask head lies.)
+WEIGHED = {"ROI_LOSS_WEIGHING": 0.3, "ROIS_OF_BACKGROUND": True}
 
 
 @pytest.fixture(scope="module")
