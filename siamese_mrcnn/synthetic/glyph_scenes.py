@@ -18,6 +18,7 @@ from siamese_mrcnn.synthetic.glyph_textures import (
     sample_colour,
     sample_palette,
 )
+from siamese_mrcnn.synthetic.visibility import Visibility, clipped
 
 GLYPHS = (3, 13)  # a scene, from, below
 CATEGORIES = (2, 6)  # a scene, from, below; never more than half the glyphs, rounded up
@@ -50,13 +51,13 @@ class PlacedGlyph:
 
     def within(self, side):
         """The part inside the picture: (rows, columns) of the picture and the depth there."""
-        height, width = self.depth.shape
-        top, left = max(self.top, 0), max(self.left, 0)
-        bottom, right = min(self.top + height, side), min(self.left + width, side)
-        here = self.depth[
-            top - self.top : max(bottom - self.top, 0), left - self.left : max(right - self.left, 0)
-        ]
-        return (slice(top, max(bottom, top)), slice(left, max(right, left))), here
+        place, here = clipped(self.top, self.left, *self.depth.shape, side)
+        return place, self.depth[here]
+
+    @property
+    def size(self):
+        """Pixels, those outside of the picture included."""
+        return np.count_nonzero(self.depth > 0)
 
 
 def draw_glyph_scene(rng, side, characters, first):
@@ -145,24 +146,18 @@ class _Scene:
         self.rng, self.side = rng, side
         self.palette = sample_palette(rng)
         self.picture = paint_background(rng, side, self.palette)
-        self.owner = np.zeros((side, side), np.int32)  # number of the glyph seen, from 1
+        self.parts = Visibility(side)
         self.labels = []
-        self.sizes = [0]  # pixels of each glyph, those outside and hidden included
-        self.seen = [0]
-        self.needed = [0.0]  # pixels that must be seen
 
     def takes(self, glyph):
         """Whether enough would be seen of the glyph and of all those before it."""
         place, depth = glyph.within(self.side)
-        mask = depth > 0
-        if np.count_nonzero(mask) < glyph.needed * np.count_nonzero(glyph.depth > 0):
-            return False
-        return self._leaves_enough(self.owner[place][mask])
+        return self.parts.takes(place, depth > 0, glyph.size, glyph.needed)
 
     def paint(self, glyph, label):
         place, depth = glyph.within(self.side)
         mask = depth > 0
-        part, owner = self.picture[place], self.owner[place]
+        part = self.picture[place]
         behind = part[mask].mean(axis=0)
         fill = [sample_colour(self.rng, self.palette, [behind]) for _ in range(2)]
         paint = paint_pattern(self.rng, *depth.shape, fill)
@@ -170,36 +165,22 @@ class _Scene:
             edge = sample_colour(self.rng, self.palette, fill).astype(np.float32)
             paint = blend(paint, np.full_like(paint, edge), _coverage(glyph.outline - depth))
         part[:] = blend(part, paint, _coverage(depth))
-        self._hide(owner[mask])
-        owner[mask] = len(self.sizes)
+        self.parts.add(place, mask, glyph.size, glyph.needed)
         self.labels.append(label)
-        self.sizes.append(np.count_nonzero(glyph.depth > 0))
-        self.seen.append(np.count_nonzero(mask))
-        self.needed.append(glyph.needed * self.sizes[-1])
 
     def cross(self):
         """Draw a line over everything, unless it would hide too much."""
         canvas = np.zeros((self.side, self.side), np.uint8)
         paint_stroke(canvas, draw_stroke(self.rng, self.side), 255)
         mask = canvas > 127
-        hidden = self.owner[mask]
         colour = sample_colour(self.rng, self.palette).astype(np.float32)
-        if self._leaves_enough(hidden):
-            self._hide(hidden)
-            self.owner[mask] = 0
+        if self.parts.may_hide((), mask):
+            self.parts.hide((), mask)
             over = np.full_like(self.picture, colour)
             self.picture = blend(self.picture, over, canvas / np.float32(255))
 
     def instances(self):
-        return [(label, self.owner == n + 1) for n, label in enumerate(self.labels)]
-
-    def _leaves_enough(self, hidden):
-        left = np.array(self.seen) - np.bincount(hidden, minlength=len(self.seen))
-        return bool(np.all(left[1:] >= self.needed[1:]))
-
-    def _hide(self, hidden):
-        lost = np.bincount(hidden, minlength=len(self.seen))
-        self.seen = [0, *(np.array(self.seen) - lost)[1:].tolist()]
+        return list(zip(self.labels, self.parts.masks(), strict=True))
 
 
 def _coverage(depth):
