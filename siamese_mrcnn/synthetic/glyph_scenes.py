@@ -1,12 +1,12 @@
 """Cluttered scenes of glyphs, with the exact pixels of each that are seen."""
 
-import math
 from dataclasses import dataclass
 from functools import lru_cache
 
 import cv2
 import numpy as np
 
+from siamese_mrcnn.synthetic.distortion import sample_distortion, sample_sizes
 from siamese_mrcnn.synthetic.glyph_font import character_ink
 from siamese_mrcnn.synthetic.glyph_textures import (
     blend,
@@ -75,7 +75,8 @@ def draw_glyph_scene(rng, side, characters, first):
     """
     scene = _Scene(rng, side)
     labels = _draw_labels(rng, len(characters), first)
-    for label, size in zip(labels, _sample_sizes(rng, side, len(labels)), strict=True):
+    sizes = sample_sizes(rng, SMALLEST, LARGEST * side, len(labels))
+    for label, size in zip(labels, sizes, strict=True):
         glyph = _find_place(scene, glyph_field(characters[label]), size)
         if glyph is not None:
             scene.paint(glyph, label)
@@ -199,13 +200,6 @@ def _draw_labels(rng, categories, first):
     return [labels[n] for n in rng.permutation(glyphs)]
 
 
-def _sample_sizes(rng, side, glyphs):
-    """Square roots of areas: all orders of magnitude alike, the large ones mostly first."""
-    low, high = np.log(SMALLEST), np.log(max(LARGEST * side, SMALLEST))
-    sizes = rng.uniform(low, high, glyphs)
-    return np.exp(sizes[np.argsort(rng.normal(0, 0.4, glyphs) - sizes)])
-
-
 def _find_place(scene, field, size):
     """A glyph in a place where it hides little, or None: the scene is full."""
     rng = scene.rng
@@ -226,16 +220,7 @@ def _find_place(scene, field, size):
 def _sample_transform(rng, diameter, side):
     """A place in the picture, a turn, a stretch in any direction, and a tilt in space."""
     inset = min(INSET * diameter, 0.5 * side)
-    stretch = np.exp(rng.uniform(0, np.log(STRETCH)) / 2)
-    transform = np.eye(3)
-    axes, turn = _rotation(rng.uniform(0, 180)), _rotation(rng.uniform(-TURN, TURN))
-    transform[:2, :2] = diameter * (axes * (stretch, 1 / stretch)) @ axes.T @ turn
-    transform[2, :2] = rng.uniform(0, 2 * PERSPECTIVE) * _rotation(rng.uniform(0, 360))[0]
+    transform = sample_distortion(rng, diameter, TURN, STRETCH, PERSPECTIVE)
     shift = np.eye(3)
     shift[:2, 2] = rng.uniform(inset, side - inset, 2)
     return shift @ transform
-
-
-def _rotation(degrees):
-    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-    return np.array([[cos, -sin], [sin, cos]])
