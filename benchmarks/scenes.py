@@ -9,8 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from siamese_mrcnn.cut_paste.composition import draw_indexed_scene
-from siamese_mrcnn.cut_paste.scenes import PREPARED, THINGS, prepare
+from siamese_mrcnn.cut_paste.composition import Stock, draw_indexed_scene
+from siamese_mrcnn.cut_paste.scenes import PREPARED, prepare, read_catalogue
 from siamese_mrcnn.own_data.cutouts import find_cutouts, find_pictures
 from siamese_mrcnn.synthetic.glyph_font import character_ink
 from siamese_mrcnn.synthetic.glyph_textures import paint_background, sample_palette
@@ -40,7 +40,9 @@ def measure(folder, arguments):
     start = time.perf_counter(), time.process_time()
     prepare(folder, cutouts, photos, recipe, progress=False)
     report(f"{len(cutouts)} cut-outs, {len(photos)} backgrounds prepared", start)
-    draw = functools.partial(draw_indexed_scene, folder / PREPARED, folder / THINGS, recipe)
+    draw = functools.partial(
+        draw_indexed_scene, Stock(folder / PREPARED, read_catalogue(folder)), recipe
+    )
     draw_piece(Piece(folder, recipe, draw, "train", 0, WARM_UP))
     start = time.perf_counter(), time.process_time()
     draw_piece(Piece(folder, recipe, draw, "train", WARM_UP, WARM_UP + arguments.scenes))

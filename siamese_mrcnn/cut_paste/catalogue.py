@@ -115,12 +115,12 @@ def divide_backgrounds(count, seed):
     """Numbers of photos for each portion, {portion: list}, and the sentence about it."""
     numbers = [*range(count)]
     if count < ENOUGH:
-        said = f"{count} backgrounds serve for training and validation" if count else "Drawn ones"
-        return {"train": numbers, "val": numbers}, f"Backgrounds: {said}."
+        said = f"The {count} backgrounds are for both." if count else "Backgrounds are drawn."
+        return {"train": numbers, "val": numbers}, said
     held = _held_out(numbers, np.random.default_rng([seed, DIVISION, count]))
     train = [number for number in numbers if number not in held]
     return {"train": train, "val": sorted(held)}, (
-        f"Backgrounds: {len(train)} for training, {len(held)} others for validation."
+        f"{len(train)} backgrounds are for training, {len(held)} others for validation."
     )
 
 
@@ -174,13 +174,10 @@ def _held_out(units, rng):
 
 def _sentence(counts):
     """How many categories were divided how."""
-    parts = []
-    if counts["things"]:
-        parts.append(f"of {counts['things']} categories other things")
-    if counts["cut-outs"]:
-        parts.append(f"of {counts['cut-outs']} with fewer than {ENOUGH} things other cut-outs")
-    if counts["nothing"]:
-        parts.append(
-            f"of {counts['nothing']} with fewer than {ENOUGH} cut-outs the same as training shows"
-        )
-    return f"Validation shows {', '.join(parts)}."
+    said = {
+        "things": "other things of {}",
+        "cut-outs": f"other cut-outs of {{}} with fewer than {ENOUGH} things",
+        "nothing": f"the same as training of {{}} with fewer than {ENOUGH} cut-outs",
+    }
+    parts = [said[kind].format(count) for kind, count in counts.items() if count]
+    return f"Validation shows, by categories: {'; '.join(parts)}."

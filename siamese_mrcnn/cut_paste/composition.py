@@ -1,7 +1,5 @@
 """Scenes of cut-outs on photos, with the exact pixels of each thing that are seen."""
 
-import functools
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +14,6 @@ from siamese_mrcnn.cut_paste.appearance import (
     sample_defocus,
     throw_shadow,
 )
-from siamese_mrcnn.cut_paste.catalogue import Catalogue
 from siamese_mrcnn.cut_paste.pyramids import FRAME, read_background, read_level
 from siamese_mrcnn.cut_paste.seams import OPAQUE, paste, sample_seam
 from siamese_mrcnn.synthetic.distortion import sample_distortion, sample_sizes
@@ -34,6 +31,7 @@ SAME_THING = 0.5  # chance of another one of the first category to be the same t
 NEAR = 0.5  # chance of another category to look like the first
 PATCHES = (0, 4)  # pieces of photos in the outlines of things, from, below
 SMALLEST = 14.0  # square root of the area in pixels
+LEAST = 64  # pixels of a thing, thin ones may have fewer than is wanted
 LARGEST = 0.6  # the same, of the side
 ENLARGED = 1.5  # longer side at most, of the cut-out's own
 VISIBLE = (0.4, 1.0)  # bounds of the part of a thing that must at least be seen
@@ -72,13 +70,6 @@ class Stock:
         return read_background(self.folder / background_name(number))
 
 
-@functools.lru_cache(maxsize=1)
-def open_stock(folder, catalogue_file):
-    """The `Stock` of a folder, read once by a process."""
-    content = json.loads(Path(catalogue_file).read_text(encoding="utf-8"))
-    return Stock(folder, Catalogue.from_json(content))
-
-
 def cutout_name(number):
     return f"cutout_{number:06d}.npz"
 
@@ -87,17 +78,15 @@ def background_name(number):
     return f"background_{number:06d}.jpg"
 
 
-def draw_indexed_scene(prepared, catalogue_file, recipe, portion, index):
+def draw_indexed_scene(stock, recipe, portion, index):
     """The scene of a number, as `siamese_mrcnn.synthetic.pieces.Scene`.
 
     Args:
-        prepared: folder of the prepared cut-outs and photos.
-        catalogue_file: path.
+        stock: `Stock`.
         recipe: with "seed" and "image_size".
         portion: "train" or "val".
         index: number in the portion, from 0.
     """
-    stock = open_stock(prepared, catalogue_file)
     categories = stock.catalogue.categories
     first = category_in_turn(recipe["seed"], portion, index, len(categories))
     rng = scene_generator(recipe["seed"], portion, index)
@@ -137,26 +126,21 @@ def compose(rng, side, stock, portion, first):
     return picture, scene.instances(), scene.background
 
 
-def distorted(rng, stock, view, size):
+def distorted(rng, stock, view, size, longest):
     """A thing turned, mirrored, tilted, and maybe out of focus: a `Patch`.
 
     Args:
         size: square root of the area that it is to have, pixels.
+        longest: that its longer side may be, pixels.
     """
-    diameter = min(size * view.longer / np.sqrt(view.area), ENLARGED * view.longer)
+    diameter = min(size * view.longer / np.sqrt(view.area), ENLARGED * view.longer, longest)
     turn = TURN if rng.random() < LYING else UPRIGHT
     transform = sample_distortion(rng, diameter, turn, STRETCH, PERSPECTIVE)
     transform = transform @ np.diag([rng.choice([-1, 1]), 1, 1])
-    pixels = blurred(
-        warped(stock.level(view, diameter), transform),
-        sample_defocus(rng, view_area(view, diameter)),
-    )
+    area = view.area * (diameter / view.longer) ** 2
+    pixels = warped(stock.level(view, diameter), transform)
+    pixels = blurred(pixels, sample_defocus(rng, area))
     return Patch(pixels, np.count_nonzero(pixels[..., 3] >= OPAQUE))
-
-
-def view_area(view, diameter):
-    """Pixels of a thing that is seen with this longer side."""
-    return view.area * (diameter / view.longer) ** 2
 
 
 def warped(level, transform):
@@ -238,7 +222,7 @@ class _Scene:
 
     def _find_place(self, view, size, allowed):
         for _ in range(SIZES_TRIED):
-            patch = distorted(self.rng, self.stock, view, min(size, LARGEST * self.side))
+            patch = distorted(self.rng, self.stock, view, size, self.side)
             height, width = patch.pixels.shape[:2]
             inset = min(INSET * max(height, width), 0.5 * self.side)
             for _ in range(PLACES_TRIED):
@@ -246,7 +230,7 @@ class _Scene:
                 patch.top, patch.left = round(y - height / 2), round(x - width / 2)
                 place, here = clipped(patch.top, patch.left, height, width, self.side)
                 mask = patch.pixels[(*here, 3)] >= OPAQUE
-                if allowed(place, mask, size=patch.size):
+                if patch.size >= LEAST and allowed(place, mask, size=patch.size):
                     return patch
             size = max(SHRINKING * size, SMALLEST)
         return None

@@ -1,7 +1,5 @@
 """Cut-outs and backgrounds at the sizes that scenes need, made once and read by all processes."""
 
-import functools
-
 import cv2
 import numpy as np
 
@@ -12,7 +10,7 @@ LONGEST = 1.0  # side of the largest cut-out, of the scene's
 FRAME = 2  # pixels around each level
 SMALLEST = 24  # longer side of the smallest level, pixels
 BACKGROUND = 1.25  # shorter side of a background, of the scene's, at most
-PLAIN = 12  # difference of a channel to a bar's colour at most
+PLAIN = 8  # difference of a channel to a bar's colour at most
 MOST_BAR = 0.5  # of a background's side
 EDGE = 0.015  # width of the rim whose colours are the photo's, too; of the root of the area
 RIM = 255 - 24  # alpha from which on a pixel is the thing's alone
@@ -45,7 +43,6 @@ def write_pyramid(path, pixels, side):
     return levels[0]
 
 
-@functools.lru_cache(maxsize=256)  # some 50 MB
 def read_level(path, number):
     """A level of a pyramid, 0 the largest: uint8 [h + 2 FRAME, w + 2 FRAME, 4].
 
@@ -72,7 +69,6 @@ def write_background(path, source, side):
         passing.write_bytes(data)
 
 
-@functools.lru_cache(maxsize=32)  # some 30 MB
 def read_background(path):
     """A written background: uint8 [H, W, 3]."""
     return cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)

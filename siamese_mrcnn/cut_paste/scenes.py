@@ -19,6 +19,7 @@ from siamese_mrcnn.cut_paste.catalogue import (
     nearest,
 )
 from siamese_mrcnn.cut_paste.composition import (
+    Stock,
     background_name,
     cutout_name,
     draw_indexed_scene,
@@ -109,15 +110,16 @@ def make_scenes(
         "backgrounds": fingerprint([[path.name, _content(path)] for path in photos]),
     }
     with claimed(folder, MARKER, recipe):
-        if not (folder / THINGS).exists():
-            prepare(folder, found, photos, recipe, notes + more, progress)
-        catalogue = _read_catalogue(folder)
-        names = [("thing", name) for name in catalogue.categories]
-        draw = functools.partial(draw_indexed_scene, folder / PREPARED, folder / THINGS, recipe)
-        draw_portions(folder, recipe, draw, names, workers, progress)
-        if not missing_portions(folder):
-            shutil.rmtree(folder / PREPARED, ignore_errors=True)
-    return Made(folder, tuple(catalogue.notes))
+        if missing_portions(folder):
+            if not ((folder / THINGS).exists() and (folder / PREPARED).exists()):
+                prepare(folder, found, photos, recipe, notes + more, progress)
+            catalogue = read_catalogue(folder)
+            names = [("thing", name) for name in catalogue.categories]
+            stock = Stock(folder / PREPARED, catalogue)
+            draw = functools.partial(draw_indexed_scene, stock, recipe)
+            draw_portions(folder, recipe, draw, names, workers, progress)
+            shutil.rmtree(folder / PREPARED)
+    return Made(folder, tuple(read_catalogue(folder).notes))
 
 
 # --- preparing ----------------------------------------------------------------------------------
@@ -240,5 +242,6 @@ def _content(path):
         return None
 
 
-def _read_catalogue(folder):
+def read_catalogue(folder):
+    """The `Catalogue` that `prepare` wrote."""
     return Catalogue.from_json(json.loads((folder / THINGS).read_text(encoding="utf-8")))

@@ -66,8 +66,8 @@ def membrane(difference, mask):
         fixed = coarse[..., 3] > 0
         values = coarse[..., :3][fixed] / coarse[..., 3][fixed][:, None]
         if surface is None:
-            surface = np.broadcast_to(values.mean(axis=0), (size[1], size[0], 3))
-            surface = np.ascontiguousarray(surface, np.float32)
+            surface = np.empty((size[1], size[0], 3), np.float32)
+            surface[:] = values.mean(axis=0)
         else:
             surface = cv2.resize(surface, size, interpolation=cv2.INTER_LINEAR)
         surface[fixed] = values

@@ -213,13 +213,21 @@ def _named(source, folder, picture, outline):
 
 
 def _annotated(path, options):
-    """The instances of annotated photos, crowds left out."""
+    """The instances of annotated photos, crowds and small ones left out."""
     data = read_own_data(path, **options)
     images = {image["id"]: image for image in data.content["images"]}
     names = {category["id"]: category["name"] for category in data.content["categories"]}
-    cutouts = []
-    for annotation in data.content["annotations"]:
-        if is_crowd({"iscrowd": 0, **annotation}):
+    annotations = [
+        each for each in data.content["annotations"] if not is_crowd({"iscrowd": 0, **each})
+    ]
+    cutouts, notes = [], [f"{path}: {note}" for note in data.notes]
+    small = sum(each["area"] < SMALLEST**2 for each in annotations)
+    if small:
+        notes.append(
+            f"{path}: {small} instances of fewer than {SMALLEST} x {SMALLEST} pixels are left out."
+        )
+    for annotation in annotations:
+        if annotation["area"] < SMALLEST**2:
             continue
         image, category = images[annotation["image_id"]], names[annotation["category_id"]]
         file = image["file_name"]
@@ -235,7 +243,7 @@ def _annotated(path, options):
                 file in data.turned,
             )
         )
-    return cutouts, [f"{path}: {note}" for note in data.notes]
+    return cutouts, notes
 
 
 def _pictures_below(folder):
