@@ -145,3 +145,10 @@ def test_without_photos_backgrounds_are_drawn(stock):
     for number in range(3):
         picture, _, background = compose(generator(number), SIDE, stock, "train", 0)
         assert background is None and picture.std() > 5
+
+
+def test_things_of_which_nothing_is_left_are_not_laid(stock, monkeypatch):
+    nothing = composition.Patch(np.zeros((20, 20, 4), np.uint8), 0)
+    monkeypatch.setattr(composition, "distorted", lambda *arguments: nothing)
+    _, instances, _ = compose(generator(0), SIDE, stock, "train", 0)
+    assert instances == []
