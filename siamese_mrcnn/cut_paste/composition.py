@@ -46,10 +46,18 @@ MARGIN = 6  # pixels around a thing, for soft seams
 
 @dataclass
 class Patch:
-    """A thing as it will be seen: RGB and coverage, uint8 [h, w, 4], and its pixels' number."""
+    """A thing as it will be seen.
+
+    Attributes:
+        pixels: uint8 [h, w, 4], RGB and coverage.
+        size: number of its pixels.
+        defocus: standard deviation of the blur that it has, pixels.
+        top, left: where in the picture, which it may reach beyond.
+    """
 
     pixels: np.ndarray
     size: int
+    defocus: float = 0.0
     top: int = 0
     left: int = 0
 
@@ -138,9 +146,9 @@ def distorted(rng, stock, view, size, longest):
     transform = sample_distortion(rng, diameter, turn, STRETCH, PERSPECTIVE)
     transform = transform @ np.diag([rng.choice([-1, 1]), 1, 1])
     area = view.area * (diameter / view.longer) ** 2
-    pixels = warped(stock.level(view, diameter), transform)
-    pixels = blurred(pixels, sample_defocus(rng, area))
-    return Patch(pixels, np.count_nonzero(pixels[..., 3] >= OPAQUE))
+    defocus = sample_defocus(rng, area)
+    pixels = blurred(warped(stock.level(view, diameter), transform), defocus)
+    return Patch(pixels, np.count_nonzero(pixels[..., 3] >= OPAQUE), defocus)
 
 
 def warped(level, transform):
@@ -197,7 +205,8 @@ class _Scene:
         """Paste a piece of another photo in a thing's outline, if there is a place."""
         patch = self._find_place(view, size, lambda *where, size: self.parts.may_hide(*where))
         if patch is not None:
-            place, mask = self._paste(patch, self._texture(*patch.pixels.shape[:2]))
+            texture = self._texture(*patch.pixels.shape[:2])
+            place, mask = self._paste(patch, relight(self.rng, blurred(texture, patch.defocus)))
             self.parts.hide(place, mask)
 
     def instances(self):
@@ -218,7 +227,7 @@ class _Scene:
             drawn = paint_background(self.rng, longer, sample_palette(self.rng))
             return drawn[:height, :width]
         number = self.photos[self.rng.integers(len(self.photos))]
-        return relight(self.rng, sample_crop(self.rng, self.stock.photo(number), height, width))
+        return sample_crop(self.rng, self.stock.photo(number), height, width)
 
     def _find_place(self, view, size, allowed):
         for _ in range(SIZES_TRIED):

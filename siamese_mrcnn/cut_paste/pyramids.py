@@ -12,6 +12,7 @@ SMALLEST = 24  # longer side of the smallest level, pixels
 BACKGROUND = 1.25  # shorter side of a background, of the scene's, at most
 PLAIN = 8  # difference of a channel to a bar's colour at most
 MOST_BAR = 0.5  # of a background's side
+LARGE = 6  # longer side of a photo in which bars are looked for, of the scene's
 EDGE = 0.015  # width of the rim whose colours are the photo's, too; of the root of the area
 RIM = 255 - 24  # alpha from which on a pixel is the thing's alone
 QUALITY = 95  # of backgrounds as JPEG
@@ -59,7 +60,7 @@ def write_background(path, source, side):
     Raises:
         ImageError: it cannot be read.
     """
-    photo = without_bars(read_image(source, upright=True))
+    photo = without_bars(shrunk(read_image(source, upright=True), LARGE * side))
     height, width = photo.shape[:2]
     photo = shrunk(photo, BACKGROUND * side * max(height, width) / min(height, width))
     _, data = cv2.imencode(

@@ -27,28 +27,26 @@ def generator(number):
 
 def test_masks_are_those_of_the_last_thing_at_every_pixel(stock, monkeypatch):
     """The oracle lays every patch on a list of owners, pixel after pixel."""
-    layers, done = [], composition._Scene._paste
+    layers, paste, cover = [], composition._Scene._paste, composition._Scene.cover
 
     def record(scene, patch, paint):
-        place = patch.top, patch.left, patch.pixels[..., 3].copy()
-        layers.append((*place, paint is scene.last_texture))
-        return done(scene, patch, paint)
+        layers.append([patch.top, patch.left, patch.pixels[..., 3].copy(), True])
+        return paste(scene, patch, paint)
 
-    texture = composition._Scene._texture
+    def record_cover(scene, view, size):
+        before = len(layers)
+        cover(scene, view, size)
+        for layer in layers[before:]:
+            layer[3] = False  # is no thing
 
-    def remember(scene, height, width):
-        scene.last_texture = texture(scene, height, width)
-        return scene.last_texture
-
-    monkeypatch.setattr(composition._Scene, "last_texture", None, raising=False)
-    monkeypatch.setattr(composition._Scene, "_texture", remember)
     monkeypatch.setattr(composition._Scene, "_paste", record)
+    monkeypatch.setattr(composition._Scene, "cover", record_cover)
     covers = 0
     for number in range(6):
         layers.clear()
         _, instances, _ = compose(generator(number), SIDE, stock, "train", 0)
         owner = {}
-        things = [n for n, layer in enumerate(layers) if not layer[3]]
+        things = [n for n, layer in enumerate(layers) if layer[3]]
         covers += len(layers) - len(things)
         for n, (top, left, coverage, _) in enumerate(layers):
             for (y, x), covered in np.ndenumerate(coverage):
