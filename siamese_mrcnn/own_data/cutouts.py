@@ -93,6 +93,8 @@ def find_cutouts(sources, **options):
                     "Rename one of them."
                 )
             found[name] = replace(each, name=name, thing=prefix + each.thing)
+    if not found and notes:
+        raise CutoutError(f"No cut-out can be used. {' '.join(notes)}")
     if not found:
         raise CutoutError(
             f"There are no cut-outs in {', '.join(map(str, sources))}. Expected pictures that are "

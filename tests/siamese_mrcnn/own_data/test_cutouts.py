@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from own_folders import write_coco, write_labelme, write_masks, write_via
+from siamese_mrcnn.own_data import cutouts as cutouts_module
 from siamese_mrcnn.own_data.cutouts import (
     CutoutError,
     find_cutouts,
@@ -13,6 +15,7 @@ from siamese_mrcnn.own_data.cutouts import (
     read_cutouts,
 )
 from siamese_mrcnn.own_data.pictures import OwnDataError
+from siamese_mrcnn.synthetic.shapes import make_shapes
 
 SHAPE = (40, 50)
 THING = np.s_[5:35, 10:40]  # 900 pixels
@@ -188,6 +191,29 @@ def test_sources_without_cutouts_are_refused(tmp_path):
     saved(tmp_path / "mug__1.png", transparent())
     with pytest.raises(CutoutError, match=r"would both be the cut-out mug/1\. Rename one"):
         find_cutouts([tmp_path])
+
+
+@pytest.mark.parametrize("write", [write_coco, write_via, write_labelme, write_masks])
+def test_annotations_of_every_form_serve(tmp_path, monkeypatch, write):
+    monkeypatch.setattr(cutouts_module, "SMALLEST", 13)
+    source = write(tmp_path, {"a.png": [("rose", 3, 2, 20), ("tulip", 5, 25, 12)]})
+    options = {"images": tmp_path / "photos"} if write is write_coco else {}
+    cutouts, notes = find_cutouts([source], **options)
+    kept = []
+    for cutout, pixels in read_cutouts(cutouts):
+        if not isinstance(pixels, Exception):
+            kept.append((cutout.category, len(pixels)))
+    assert kept == [("rose", 20)] and "1 instances of fewer than 13 x 13 pixels" in notes[0]
+    monkeypatch.setattr(cutouts_module, "SMALLEST", 30)
+    with pytest.raises(CutoutError, match=r"No cut-out can be used\. .*2 instances of fewer"):
+        find_cutouts([source], **options)
+
+
+def test_a_folder_in_cocos_layout_serves(tmp_path):
+    folder = make_shapes(tmp_path / "shapes", train_images=2, val_images=1, image_size=200)
+    cutouts, _ = find_cutouts([folder])
+    pictures = {each.picture.parent.name for each in cutouts}
+    assert pictures == {"train2017"} and len(cutouts) > 3
 
 
 def test_options_of_annotations_are_refused_for_folders(tmp_path):
