@@ -3,6 +3,8 @@
 import cv2
 import numpy as np
 
+from siamese_mrcnn.synthetic.visibility import clipped
+
 GAIN = (0.7, 1.3)  # of all channels
 TINT = 0.08  # of one channel, either way
 CONTRAST = (0.75, 1.25)
@@ -69,13 +71,9 @@ def throw_shadow(rng, picture, top, left, coverage, size):
     shade = cv2.resize(wide, small, interpolation=cv2.INTER_AREA).astype(np.float32)
     shade = cv2.GaussianBlur(shade, (0, 0), max(deviation * scale, 0.3))
     light = 1 - np.float32(dark / 255) * cv2.resize(shade, (width, height))
-    side = len(picture)
-    top, left = top + down - around, left + across - around
-    rows = slice(max(top, 0), max(min(top + height, side), 0))
-    columns = slice(max(left, 0), max(min(left + width, side), 0))
-    here = light[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
-    if here.size:
-        picture[rows, columns] *= here[..., None]
+    corner = top + int(down) - around, left + int(across) - around
+    place, here = clipped(*corner, height, width, len(picture))
+    picture[place] *= light[here][..., None]
 
 
 def sample_crop(rng, photo, height, width):

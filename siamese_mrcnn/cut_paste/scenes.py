@@ -1,4 +1,7 @@
-"""Cut, paste and learn: a data set of any size from cut-outs and photos, in COCO's own layout."""
+"""A data set of any size from cut-outs and photos, in COCO's own layout.
+
+The idea is that of Dwibedi, Misra, Hebert: Cut, Paste and Learn, 2017.
+"""
 
 import functools
 import json
