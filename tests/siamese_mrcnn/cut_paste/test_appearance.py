@@ -25,15 +25,26 @@ def always(monkeypatch):
     monkeypatch.setattr(appearance, "UNTOUCHED", 0.0)
 
 
+class Highest:
+    """A generator that draws the highest of what is asked for."""
+
+    def random(self):
+        return 0.0
+
+    def uniform(self, low, high, size=None):
+        return high if size is None else np.full(size, high)
+
+
 def test_a_shadow_lies_where_the_thing_is_shifted_to(always, monkeypatch):
-    monkeypatch.setattr(appearance, "SHIFT", 0.0)
-    monkeypatch.setattr(appearance, "PENUMBRA", (0.02, 0.02))
-    monkeypatch.setattr(appearance, "SHADOW", (0.5, 0.5))
+    monkeypatch.setattr(appearance, "SHIFT", 0.2)
+    monkeypatch.setattr(appearance, "PENUMBRA", (0.0, 0.02))
+    monkeypatch.setattr(appearance, "SHADOW", (0.0, 0.5))
     picture = np.full((60, 60, 3), 200, np.float32)
-    throw_shadow(generator(), picture, 20, 10, np.full((20, 30), 255, np.uint8), 600)
-    np.testing.assert_allclose(picture[24:36, 14:36], 100, atol=1)
-    np.testing.assert_allclose(picture[:17], 200)
-    np.testing.assert_allclose(picture[:, 44:], 200)
+    throw_shadow(Highest(), picture, 20, 10, np.full((20, 30), 255, np.uint8), 625)
+    inner, outer = (slice(27, 43), slice(17, 43)), (slice(23, 47), slice(13, 47))
+    np.testing.assert_allclose(picture[inner], 100, atol=1)  # 5 pixels down and to the right
+    picture[outer] = 200
+    np.testing.assert_allclose(picture, 200, atol=1)
 
 
 @pytest.mark.parametrize("corner", [(-15, -15), (50, 50), (-200, 10), (0, 200)])
@@ -76,6 +87,17 @@ def test_crops_have_the_size_asked_for_and_colours_of_the_photo(shape, size):
         crop = sample_crop(generator(number), photo, *size)
         assert crop.shape == (*size, 3) and crop.dtype == np.float32
         np.testing.assert_allclose(crop, photo[:1, :1] * np.ones_like(crop), atol=0.01)
+
+
+def test_crops_keep_the_proportions_of_the_photo(monkeypatch):
+    monkeypatch.setattr(appearance, "ASPECT", 0.0)
+    monkeypatch.setattr(appearance, "CROP", (0.6, 0.6))
+    down, across = np.indices((100, 100), np.float32)
+    photo = np.dstack([down, across, 0 * down]).astype(np.uint8)
+    for number in range(5):
+        crop = sample_crop(generator(number), photo, 80, 40)
+        spans = np.ptp(crop, axis=(0, 1))[:2]
+        np.testing.assert_allclose(spans, [60, 30], atol=2)
 
 
 def test_compression_changes_a_picture_a_little(always, monkeypatch):
