@@ -25,6 +25,7 @@ COMMANDS = {
     "import-data": "bring data of your own into COCO's layout",
     "shapes": "draw the small data set that needs no download",
     "make-glyphs": "draw a one-shot benchmark of cluttered symbols, of any size",
+    "make-scenes": "paste cut-outs of your own on photos, to train on",
     "demo": "find symbols that the trained model of the repository never saw",
 }
 INTERRUPTED = 130  # what shells report for Ctrl-C
