@@ -1,8 +1,8 @@
 """Pickles of strangers, read as records of what they ask for; of these only arrays are made.
 
 A pickle is a program: Python's reader calls what it names. Here a name stands for a record that
-does nothing, or ends the reading if weights do not need it. As that reader believes any length,
-place in its memo and depth (of tuples, to hash them), the instructions are looked through first.
+does nothing, or ends the reading if weights do not need it. As that reader believes any length and
+place in its memo, and hashes any tuple, the instructions are looked through first.
 """
 
 import contextlib
@@ -10,8 +10,6 @@ import mmap
 import pickle
 import pickletools
 import re
-import struct
-import zipfile
 
 import numpy as np
 
@@ -26,14 +24,10 @@ NAMES = re.compile(
     rf"|torch\.(cuda\.)?({'|'.join(TYPES)})Storage"
 )
 NUMBER_TYPE = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248])|\?")
-# A ResNet-101 with the state of its optimiser takes 60,000 instructions, 7,000 of them tuples.
-MOST_INSTRUCTIONS, MOST_TUPLES = 500_000, 20_000
+MOST_INSTRUCTIONS = 500_000  # a ResNet-101 with the state of its optimiser takes 60,000
+LARGEST_TUPLE = 1000  # values, with those of tuples in it, each as often as it is there
 LARGEST_NUMBER = 2**63  # beyond, many numbers have the same hash
 MOST_SHARING = 2  # bytes of arrays for a byte of the file: two names may share an array
-BROKEN = (
-    *(ArithmeticError, AttributeError, EOFError, LookupError, OSError, RuntimeError, TypeError),
-    *(ValueError, pickle.PickleError, struct.error, zipfile.BadZipFile),
-)
 
 
 class UnsafePickleError(WeightsError):
@@ -64,17 +58,43 @@ class Reader(pickle.Unpickler):
         self.storages = {}  # PyTorch's numbers outside of pickles: {key: (numpy's code, count)}
 
     def load(self):
-        start, tuples = self.file.tell(), 0
+        start = self.file.tell()
+        self._look_through()
+        self.file.seek(start)
+        return super().load()
+
+    def _look_through(self):
+        """Follow what the instructions do to the stack, where a value is the size of its tuple."""
+        stack, marks, memo = [], [], {}
         for count, (instruction, argument, _) in enumerate(pickletools.genops(self.file)):
-            tuples += instruction.name.startswith("TUPLE")
-            if count > MOST_INSTRUCTIONS or tuples > MOST_TUPLES:
+            if count > MOST_INSTRUCTIONS:
                 raise ValueError("it has more parts than the weights of any network here")
             if isinstance(argument, int) and abs(argument) >= LARGEST_NUMBER:
                 raise ValueError("it has a number of more than 64 bits")
-            if instruction.name.endswith("PUT") and argument > count:
+            name, taken = instruction.name, instruction.stack_before
+            if name == "MARK":
+                marks.append(len(stack))
+                continue
+            if name.endswith("PUT") and argument > count:
                 raise ValueError("it claims a place in its memo that is too far")
-        self.file.seek(start)
-        return super().load()
+            if name.endswith("PUT") or name == "MEMOIZE":
+                memo[len(memo) if argument is None else argument] = stack[-1]
+                continue
+            if name == "POP" and marks and marks[-1] == len(stack):
+                marks.pop()
+                continue
+            marked = pickletools.markobject in taken
+            below = taken.index(pickletools.markobject) if marked else len(taken)
+            start = (marks.pop() if marked else len(stack)) - below
+            parts = stack[start:]
+            del stack[start:]
+            if name.startswith("TUPLE"):
+                size = 1 + sum(parts)
+            else:
+                size = memo[argument] if name.endswith("GET") else max(parts, default=1)
+            if size > LARGEST_TUPLE:
+                raise ValueError("it has tuples of more values than any shape has")
+            stack += [size] * len(instruction.stack_after)
 
     def find_class(self, module, name):
         if not NAMES.fullmatch(f"{module}.{name}"):
@@ -107,11 +127,12 @@ def opened(path, kind):
         try:
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
                 yield content
-        except WeightsError:
+        except (WeightsError, MemoryError):
             raise
-        except BROKEN as error:
+        except Exception as error:  # what readers raise for damaged files has no common class
+            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise WeightsError(
-                f"{path} is not a complete {kind} ({printable(error)}). It may be truncated or of "
+                f"{path} is not a complete {kind} ({printable(reason)}). It may be truncated or of "
                 "another kind: fetch or copy it again."
             ) from error
 

@@ -158,6 +158,30 @@ def test_nested_tuples_cannot_be_keys():
         read(data)
 
 
+DOUBLED = {
+    "memo": b"\x80\x02}N\x85q\x00" + b"".join(b"h%ch%c\x86q%c" % (n, n, n + 1) for n in range(60)),
+    "memoize": b"\x80\x04}N\x85\x94" + b"".join(b"h%ch%c\x86\x94" % (n, n) for n in range(60)),
+    "dup": b"\x80\x02}N\x85" + b"2\x86" * 60,
+    "mark": b"\x80\x02}N\x85q\x00" + b"".join(b"(h%ch%ctq%c" % (n, n, n + 1) for n in range(60)),
+    "of lists": b"\x80\x02}]" + b"2\x86" * 60,
+    "nothing built": b"\x80\x02}N\x85" + b"2\x86Nb" * 60,
+}
+
+
+@pytest.mark.parametrize("data", DOUBLED.values(), ids=DOUBLED)
+def test_doubled_tuples_cannot_be_keys(data):
+    """t = (t, t), sixty times: their hash would take years."""
+    with pytest.raises(WeightsError, match="tuples of more values than any shape has"):
+        read(data + b"K\x01s.")
+
+
+def test_tuples_that_are_shared_are_read():
+    beta = (0.9, 0.999)
+    groups = [{"betas": beta, "names": tuple(map(str, range(90)))} for _ in range(100)]
+    for protocol in range(6):
+        assert read(pickle.dumps(groups, protocol)) == groups
+
+
 # --- arrays ---------------------------------------------------------------------------------------
 
 RNG = np.random.default_rng(0)
