@@ -53,6 +53,10 @@ class Config(mrcnn.config.Config):
         side = self.TARGET_MAX_DIM
         self.computed("TARGET_SHAPE", (self.NUM_TARGETS, side, side, 3), "TARGET_MAX_DIM")
 
+    @staticmethod
+    def defaults():
+        return {**vars(Config), **mrcnn.config.Config.defaults()}
+
     def validate(self):
         if (self.FEATURES, self.CONVENTIONS) != ("fpn", "matterport"):
             raise ConfigError(

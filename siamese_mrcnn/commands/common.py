@@ -200,7 +200,7 @@ def assignment(text):
     key, equals, value = text.partition("=")
     if not (key and equals and value):
         raise argparse.ArgumentTypeError(f"expected KEY=VALUE, got {text!r}")
-    with contextlib.suppress(ValueError, SyntaxError):
+    with contextlib.suppress(ValueError, SyntaxError, RecursionError, MemoryError):
         value = ast.literal_eval(value)
     return key, value
 
