@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 
 from mrcnn.drawing.tables import Table
 from mrcnn.files import atomic_path
+from mrcnn.images.picture_files import open_picture
 from mrcnn.progress import track
 from siamese_mrcnn.data.coco_writer import JPEG_QUALITY, claimed, write_json
 from siamese_mrcnn.fingerprints import file_fingerprint, fingerprint
@@ -255,16 +256,15 @@ def _bring(source, target, link, turned, value_range):
 
 def _write_changed(source, target, value_range):
     """Write a picture as its mark (EXIF) asks to show it, in its own format, or scaled as PNG."""
-    with Image.open(source) as picture:
-        kind = picture.format
-        upright = ImageOps.exif_transpose(picture)
-        if value_range is not None:
-            low, high = value_range
-            values = (np.asarray(upright, np.float64) - low) * (255 / (high - low))
-            Image.fromarray(np.around(np.clip(values, 0, 255)).astype(np.uint8)).save(target, "PNG")
-            return
-        lossy = {"quality": JPEG_QUALITY, "subsampling": 0} if kind == "JPEG" else {}
-        upright.save(target, format=kind, **lossy)
+    with open_picture(source) as picture:
+        kind, upright = picture.format, ImageOps.exif_transpose(picture)
+    if value_range is not None:
+        low, high = value_range
+        values = (np.asarray(upright, np.float64) - low) * (255 / (high - low))
+        Image.fromarray(np.around(np.clip(values, 0, 255)).astype(np.uint8)).save(target, "PNG")
+        return
+    lossy = {"quality": JPEG_QUALITY, "subsampling": 0} if kind == "JPEG" else {}
+    upright.save(target, format=kind, **lossy)
 
 
 # --- telling ------------------------------------------------------------------------------------
