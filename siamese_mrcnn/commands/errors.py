@@ -1,9 +1,9 @@
 """What commands say when something goes wrong: one sentence, whatever was raised."""
 
-import errno
 import os
 import sysconfig
 
+from mrcnn.files import DISK_FULL
 from mrcnn.harmless_text import for_terminal
 
 OURS = ("mrcnn", "siamese_mrcnn")
@@ -30,9 +30,12 @@ def _foreseen(error):
     """The sentence of an error that somebody has thought of, "" of another."""
     if isinstance(error, OSError) and error.strerror and error.errno is not None:
         if error.filename is None:
-            return ""
+            full = error.errno in DISK_FULL
+            return (
+                f"A file could not be written: {error.strerror}. Free some space." if full else ""
+            )
         # A copy that finds the disk full blames the source.
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT) and error.filename2 is not None
+        full = error.errno in DISK_FULL and error.filename2 is not None
         path = error.filename2 if full else error.filename
         return f"{os.fsdecode(path) if isinstance(path, bytes) else path}: {error.strerror}."
     if isinstance(error, MemoryError):
