@@ -17,6 +17,7 @@ from mrcnn.locks import LOCK, alone_in
 
 LEFTOVER = re.compile(r"\..+\.(\d{1,9})(?:@(\w{8}))?\.partial(\.\w+)*")  # see `atomic_path`
 A_DAY = 24 * 3600  # seconds
+IN_HAND = "in hand: "  # how the notes of `in_hand` begin
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, or what a user may take of it
 
 
@@ -119,6 +120,16 @@ def disk_explained(path):
             f"{error.filename or path}: {error.strerror}. What is there stays; free some space or "
             "choose another folder, then try again to go on."
         ) from error
+
+
+@contextlib.contextmanager
+def in_hand(file):
+    """Note a file on whatever error the block raises, for those who tell it."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"{IN_HAND}{file}")
+        raise
 
 
 @functools.cache  # one look at a folder is enough

@@ -164,13 +164,15 @@ def add_contour_argument(parser):
 
 def detection_model(config, weights, logs):
     """A model for detection, with the weights of a file or of the latest run below `logs`."""
+    from mrcnn.files import in_hand
     from siamese_mrcnn.model import SiameseMaskRCNN
 
     model = SiameseMaskRCNN("inference", logs, config)
-    if weights == "last":
-        model.load_latest_checkpoint()
-    else:
-        model.load_weights(weights)
+    with in_hand(weights):
+        if weights == "last":
+            model.load_latest_checkpoint()
+        else:
+            model.load_weights(weights)
     model.fold_batch_norm()
     return model
 

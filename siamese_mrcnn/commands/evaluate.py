@@ -37,6 +37,7 @@ def add_arguments(parser):
 
 def run(arguments):
     common.load_backend(arguments)
+    from mrcnn.files import in_hand
     from siamese_mrcnn.config import make_config
     from siamese_mrcnn.evaluation import evaluate
     from siamese_mrcnn.evaluation.one_shot import PROFILES
@@ -44,7 +45,8 @@ def run(arguments):
 
     reasons = dict.fromkeys(PROFILES[arguments.profile], "The profile decides: see --profile.")
     common.refuse_settings(arguments, reasons | {"NUM_TARGETS": "Give --shots instead."})
-    dataset = load_dataset(arguments.data, portion="test", **common.source_options(arguments))
+    with in_hand(arguments.data):
+        dataset = load_dataset(arguments.data, portion="test", **common.source_options(arguments))
     classes = common.choose_classes(arguments.classes, dataset, arguments.split)
     config = make_config(
         arguments.config, arguments.settings, IMAGES_PER_GPU=1, NUM_TARGETS=arguments.shots

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from mrcnn.drawing.tables import Table
-from mrcnn.files import atomic_path
+from mrcnn.files import atomic_path, in_hand
 from mrcnn.images.picture_files import open_picture
 from mrcnn.progress import track
 from siamese_mrcnn.data.coco_writer import JPEG_QUALITY, claimed, write_json
@@ -220,12 +220,12 @@ def _write(folder, portion, content, source, link, value_range):
     for image in track(content["images"], shown, "images"):
         path = Path(image["file_name"])
         turned = str(path) in source.turned
-        scaled = value_range if value_range is not None and has_many_bits(path) else None
         name = source.names[str(path)]
-        name = _own_name(
-            str(PurePosixPath(name).with_suffix(".png")) if scaled else name, taken, image["id"]
-        )
-        _bring(path, place / name, link, turned, scaled)
+        with in_hand(path):
+            scaled = value_range if value_range is not None and has_many_bits(path) else None
+            name = str(PurePosixPath(name).with_suffix(".png")) if scaled else name
+            name = _own_name(name, taken, image["id"])
+            _bring(path, place / name, link, turned, scaled)
         images.append({**image, "file_name": name})
     path = folder / "annotations" / f"instances_{portion}2017.json"
     write_json(path, {"info": {}, "licenses": [], **content, "images": images})
