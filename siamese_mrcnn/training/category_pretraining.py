@@ -199,8 +199,8 @@ def _take_up(naming, backup, phase):
         PretrainingError: it is of a call with others.
     """
     latest = checkpoints.latest_checkpoint(backup)
-    if latest is None:
-        return 0
+    if latest is None or not checkpoints.optimizer_path(latest).is_file():
+        return 0  # nothing was saved, or a kill came while the backup was removed
     if checkpoints.saved_phase(latest) == phase:
         load_weights(naming, latest)
         if checkpoints.restore_optimizer(naming, latest, phase):
