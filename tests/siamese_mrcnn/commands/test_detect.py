@@ -10,6 +10,7 @@ from pycocotools import mask as run_length
 
 from command_line import call, refused
 from mrcnn.data.postprocessing import Detections
+from mrcnn.locks import alone_in
 from siamese_mrcnn.commands import common, detect
 
 
@@ -287,3 +288,12 @@ def test_weights_of_the_latest_run(picture, tmp_path, capsys, monkeypatch):
     arguments = ("--image", reference, "--weights", "last", "--logs", "runs")
     text = refused(capsys, "detect", "--reference", reference, *arguments)
     assert text == "No checkpoint below runs.\n"
+
+
+def test_two_calls_into_one_folder_are_refused(finder, picture, tmp_path, capsys):
+    arguments = ("detect", "--reference", picture("r.jpg"), "--image", picture("a.jpg"))
+    arguments = (*arguments, "--weights", "w", "--out", tmp_path / "out")
+    with alone_in(tmp_path / "out"):
+        text = refused(capsys, *arguments)
+    assert f"Another program is at work in {tmp_path / 'out'}. Wait until it ends" in text
+    assert call(*arguments) == 0
