@@ -15,7 +15,6 @@ from mrcnn.visualize import (
     draw_box,
     draw_caption,
     draw_outline,
-    new_axes,
     show_image,
 )
 from siamese_mrcnn.data.coco_annotations import decode_mask
@@ -95,18 +94,6 @@ def query_grid(
     return figure
 
 
-def draw_query(
-    query, ax=None, kind="segm", min_score=0.5, show_missed=True, show_masks=True, path=None
-):
-    """Draw one query as a picture of its own, or into axes. See `query_grid`."""
-    image = query.image()
-    ax = ax if ax is not None else new_axes(image.shape)
-    _draw(ax, query, image, kind, min_score, show_missed, show_masks)
-    if path is not None:
-        save_figure(ax.figure, path)
-    return ax.figure
-
-
 def justified_axes(shapes, columns, legend=False):
     """Axes for images of the shapes [height, width, ...]: those of a row have equal heights.
 
@@ -149,7 +136,7 @@ def boxes_of(shapes):
     return np.stack([y, x, y + height, x + width], axis=1)
 
 
-def _draw(ax, query, image, kind, min_score, show_missed, show_masks, filled=True):
+def _draw(ax, query, image, kind, min_score, show_missed, show_masks, filled):
     """Draw a cell. Returns the kinds of lines in it."""
     judged = query.judge(kind, min_score)
     missed = judged.missed if show_missed else ()

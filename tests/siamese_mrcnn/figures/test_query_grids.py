@@ -12,7 +12,6 @@ from siamese_mrcnn.figures.query_grids import (
     COLORS,
     MISSED,
     boxes_of,
-    draw_query,
     justified_axes,
     query_grid,
 )
@@ -56,7 +55,7 @@ def corners(patch):
 
 
 def test_lines_tell_what_is_right_wrong_and_missed(answer):
-    (ax,) = draw_query(answer).axes
+    (ax,) = query_grid([answer]).axes
     right, wrong, missed = (lines(ax, kind) for kind in (TRUE_POSITIVE, FALSE_POSITIVE, MISSED))
     assert [len(each) for each in (right, wrong, missed)] == [2, 2, 1]  # outline and box
     assert {corners(patch) for patch in right} == {(5, 5, 25, 35)}
@@ -69,14 +68,14 @@ def test_lines_tell_what_is_right_wrong_and_missed(answer):
 
 
 def test_masks_are_tinted_by_what_they_are(answer):
-    canvas = draw_query(answer).axes[0].images[0].get_array()
+    canvas = query_grid([answer]).axes[0].images[0].get_array()
     assert canvas[0, 119].tolist() == canvas[10, 100].tolist() == [100, 100, 100]  # missed
     assert canvas[20, 15, 2] > 150 > canvas[20, 15, 0]  # bluer
     assert canvas[40, 70, 0] > 150 > canvas[40, 70, 2]  # redder
 
 
 def test_what_is_left_away(answer):
-    (ax,) = draw_query(answer, min_score=0.8, show_missed=False, show_masks=False).axes
+    (ax,) = query_grid([answer], min_score=0.8, show_missed=False, show_masks=False).axes
     assert not lines(ax, FALSE_POSITIVE) and not lines(ax, MISSED)
     assert len(lines(ax, TRUE_POSITIVE)) == 1
     assert (np.asarray(ax.images[0].get_array()) == 100).all()
@@ -91,12 +90,12 @@ def test_outlines_alone_leave_every_pixel(answer):
 def test_results_without_masks(answer):
     judged = Judged(({"bbox": [5, 5, 20, 30], "score": 0.9},), (IGNORED,), ())
     answer.judge = lambda kind, min_score: judged
-    (ax,) = draw_query(answer, kind="bbox").axes
+    (ax,) = query_grid([answer], kind="bbox").axes
     assert [corners(patch) for patch in lines(ax, IGNORED)] == [(5, 5, 25, 35)]
 
 
 def test_reference_leaves_what_was_found_free(answer):
-    ax = draw_query(answer).axes[0]
+    ax = query_grid([answer]).axes[0]
     left, right, bottom, top = ax.images[1].get_extent()
     for x, y, width, height in ((5, 5, 20, 30), (60, 30, 20, 20), (90, 2, 20, 20)):
         assert left >= x + width or right <= x or top >= y + height or bottom <= y
