@@ -97,16 +97,8 @@ def compute_ap(
         mAP: area under the curve; precisions, recalls: [P + 2], the curve with its two ends,
         precision made falling; overlaps: [P, G], as of `compute_matches`.
     """
-    gt_match, pred_match, overlaps = compute_matches(
-        gt_boxes,
-        gt_class_ids,
-        gt_masks,
-        pred_boxes,
-        pred_class_ids,
-        pred_scores,
-        pred_masks,
-        iou_threshold,
-    )
+    truth, found = (gt_boxes, gt_class_ids, gt_masks), (pred_boxes, pred_class_ids, pred_scores)
+    gt_match, pred_match, overlaps = compute_matches(*truth, *found, pred_masks, iou_threshold)
     true = np.cumsum(pred_match >= 0)
     precisions = np.concatenate([[0], true / np.arange(1, len(true) + 1), [0]])
     recalls = np.concatenate([[0], true.astype(np.float32) / max(len(gt_match), 1), [1]])
@@ -133,18 +125,10 @@ def compute_ap_range(
         verbose: 1 prints the average precision at each.
     """
     thresholds = DEFAULT_OVERLAPS if iou_thresholds is None else iou_thresholds
+    instances = (gt_box, gt_class_id, gt_mask, pred_box, pred_class_id, pred_score, pred_mask)
     values = []
     for threshold in thresholds:
-        value = compute_ap(
-            gt_box,
-            gt_class_id,
-            gt_mask,
-            pred_box,
-            pred_class_id,
-            pred_score,
-            pred_mask,
-            iou_threshold=threshold,
-        )[0]
+        value = compute_ap(*instances, threshold)[0]
         if verbose:
             print(f"AP at {threshold:.2f}: {value:.3f}")
         values.append(value)

@@ -4,6 +4,7 @@ import numpy as np
 
 from mrcnn.drawing.canvas import (
     apply_mask,
+    check_counts,
     draw_box_line,
     draw_caption,
     draw_outline,
@@ -17,7 +18,6 @@ from mrcnn.images.masks import restore_mask
 
 GREY = (0.5, 0.5, 0.5)
 HIDDEN, DOTTED, SOLID = range(3)  # visibilities, by their numbers in `draw_boxes`
-EXACT = ("masks", "refined_boxes")  # of which there may be no more than boxes
 BAND = 2  # pixels of the line that `draw_box` writes into an image
 
 
@@ -50,7 +50,7 @@ def draw_boxes(
         ValueError: there are no boxes at all, or the arguments differ in number.
     """
     before, after, count = _pairs(boxes, refined_boxes)
-    _check_counts(count, masks=masks, captions=captions, visibilities=visibilities)
+    check_counts(count, masks=masks, captions=captions, visibilities=visibilities)
     own = ax is None
     ax = new_axes(np.shape(image), make=user_picture) if own else ax
     colors = random_colors(count)
@@ -142,16 +142,8 @@ def _pairs(boxes, refined_boxes):
     before = None if boxes is None else np.asarray(boxes).reshape(-1, 4)
     after = None if refined_boxes is None else np.asarray(refined_boxes).reshape(-1, 4)
     count = len(after if before is None else before)
-    _check_counts(count, refined_boxes=after)
+    check_counts(count, refined_boxes=after)
     return before, after, count
-
-
-def _check_counts(count, masks=None, **lists):
-    if masks is not None:
-        lists["masks"] = [None] * masks.shape[-1]
-    for name, values in lists.items():
-        if values is not None and (len(values) < count or (name in EXACT and len(values) > count)):
-            raise ValueError(f"{count} boxes need as many {name}, but got {len(values)}.")
 
 
 def _has_any(before, after, index):

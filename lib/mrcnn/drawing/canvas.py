@@ -21,6 +21,7 @@ from mrcnn.harmless_text import for_terminal
 GOLDEN_RATIO = (math.sqrt(5) - 1) / 2  # steps of it round the colour circle never come close
 BOX_LINE = 1.6  # points
 CAPTION_SIZE = 9  # points
+EXACT = ("masks", "refined_boxes", "class_ids")  # of which there may be no more than boxes
 TITLE_SIZE = 12  # points
 CELL_WIDTH = 3.6  # inches of a picture in a grid
 TITLE_HEIGHT = 0.4  # inches above it
@@ -166,6 +167,19 @@ def grid_axes(shapes, columns, figsize=None, make=Picture):
     figure = make(figsize=figsize or (columns * CELL_WIDTH, sum(heights)), layout="constrained")
     grid = figure.add_gridspec(len(heights), columns, height_ratios=heights)
     return [figure.add_subplot(grid[divmod(number, columns)]) for number in range(count)]
+
+
+def check_counts(count, masks=None, **lists):
+    """Refuse fewer masks [height, width, N] or entries of lists than boxes; None is no list.
+
+    Raises:
+        ValueError: names what there are too few of, or, of `EXACT`, too many.
+    """
+    if masks is not None:
+        lists["masks"] = range(masks.shape[-1])
+    for name, values in lists.items():
+        if values is not None and (len(values) < count or (name in EXACT and len(values) > count)):
+            raise ValueError(f"{count} boxes need as many {name}, but got {len(values)}.")
 
 
 def displayable(image):

@@ -4,6 +4,7 @@ import numpy as np
 
 from mrcnn.drawing.canvas import (
     apply_mask,
+    check_counts,
     draw_box_line,
     draw_caption,
     draw_outline,
@@ -61,7 +62,8 @@ def display_instances(
     boxes = np.asarray(boxes).reshape(-1, 4)
     masks = masks if show_mask else None
     colors = random_colors(len(boxes)) if colors is None else colors
-    _check_counts(len(boxes), masks, class_ids, scores, colors, captions)
+    texts = {"scores": scores, "colors": colors, "captions": captions}
+    check_counts(len(boxes), masks=masks, class_ids=class_ids, **texts)
     if captions is None:
         captions = _captions(class_ids, class_names, scores)
     own = ax is None
@@ -130,17 +132,8 @@ def display_differences(
         the figure drawn into.
     """
     order = np.argsort(pred_score)[::-1]
-    _, matches, overlaps = compute_matches(
-        gt_box,
-        gt_class_id,
-        gt_mask,
-        pred_box,
-        pred_class_id,
-        pred_score,
-        pred_mask,
-        iou_threshold,
-        score_threshold,
-    )
+    instances = (gt_box, gt_class_id, gt_mask, pred_box, pred_class_id, pred_score, pred_mask)
+    _, matches, overlaps = compute_matches(*instances, iou_threshold, score_threshold)
     reached = [
         row[int(match)] if match >= 0 else row.max(initial=0)
         for match, row in zip(matches, overlaps, strict=True)
@@ -194,16 +187,3 @@ def _captions(class_ids, class_names, scores):
     if scores is None:
         return names
     return [f"{name} {score:.2f}".strip() for name, score in zip(names, scores, strict=False)]
-
-
-def _check_counts(count, masks, class_ids, scores, colors, captions):
-    counts = {
-        "masks": count if masks is None else masks.shape[-1],
-        "class ids": len(class_ids),
-        "scores": count if scores is None else len(scores),
-        "colors": len(colors),
-        "captions": count if captions is None else len(captions),
-    }
-    for name, found in counts.items():
-        if found < count or (name in ("masks", "class ids") and found > count):
-            raise ValueError(f"{count} boxes need as many {name}, but got {found}.")

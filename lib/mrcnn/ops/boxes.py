@@ -7,12 +7,6 @@ A box is (y1, x1, y2, x2) in pixels with y2 and x2 outside of the box. Names tha
 import numpy as np
 
 
-def areas(boxes, xp=np):
-    """Areas of boxes [..., (y1, x1, y2, x2)] in the square of their unit: [...]."""
-    y1, x1, y2, x2 = _columns(boxes, xp)
-    return (y2 - y1) * (x2 - x1)
-
-
 def overlaps(boxes_a, boxes_b, xp=np):
     """Intersection over union of every pair: [..., N, 4] and [..., M, 4] -> [..., N, M].
 

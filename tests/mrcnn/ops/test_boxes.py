@@ -36,10 +36,6 @@ def test_overlaps_of_nothing():
     np.testing.assert_array_equal(boxes.overlaps(np.zeros((2, 4)), np.zeros((1, 4))), [[0], [0]])
 
 
-def test_areas():
-    np.testing.assert_array_equal(boxes.areas(np.array([[1, 2, 4, 8], [5, 5, 5, 9]])), [18, 0])
-
-
 def test_deltas_by_hand():
     box, target = np.array([[0.0, 0, 10, 20]]), np.array([[5.0, 0, 25, 20]])
     deltas = boxes.encode_deltas(box, target)
