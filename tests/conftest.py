@@ -28,6 +28,11 @@ def kernel():
         yield running
 
 
+def pytest_collection_finish():
+    """What the libraries hold for good is not looked through again after every module."""
+    gc.freeze()
+
+
 def pytest_collection_modifyitems(items):
     """The longest begin, so that no process waits for them alone at the end."""
     items.sort(key=lambda item: item.path.name not in LONGEST)
