@@ -171,7 +171,7 @@ def test_it_detects_in_images_of_all_sizes(tmp_path, kind):
 
 @KINDS
 def test_it_trains_five_losses(tmp_path, kind):
-    settings = {"PRE_NMS_LIMIT": 1000, "POST_NMS_ROIS_TRAINING": 300, "STEPS_PER_EPOCH": 8}
+    settings = {"PRE_NMS_LIMIT": 1000, "POST_NMS_ROIS_TRAINING": 300, "STEPS_PER_EPOCH": 4}
     model = tiny_model("training", tmp_path, **C4, **settings, **kind)
     before = arrays_of(model.keras_model)
     history = model.train(BoxesDataset(images=1), None, 0.001, 2, "all").history

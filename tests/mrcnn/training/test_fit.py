@@ -436,7 +436,7 @@ def test_two_devices_train_as_one_does(replicas, way):
         pytest.skip("JAX runs one program on all devices; test_subdivisions has its parts")
     one, two = replicas["one_weighed" if "weighed" in way else "one"], replicas[way]
     assert set(one) == set(two)
-    # Sums in another order, over three steps; float32 on TensorFlow, see replica_steps.py
+    # Sums in another order, over two steps; float32 on TensorFlow, see replica_steps.py
     tolerance = 2e-5 if keras.backend.backend() == "tensorflow" else 1e-6
     for name, expected in one.items():
         scale = np.abs(expected).max()

@@ -13,6 +13,9 @@ from siamese_mrcnn.data.coco import CocoDataset
 from siamese_mrcnn.evaluation.benchmark import Row, run_benchmark
 from siamese_mrcnn.evaluation.saved_reports import load_reports
 from siamese_mrcnn.model import SiameseMaskRCNN
+from siamese_mrcnn.synthetic import glyphs
+from siamese_mrcnn.synthetic.glyph_categories import GlyphCategory
+from siamese_mrcnn.synthetic.glyph_font import character_kind, character_name, named_characters
 from stand_ins import TruthDetector
 
 
@@ -63,7 +66,14 @@ def weights(tmp_path_factory):
     return path
 
 
+def first_letters(count):
+    """So many categories, without the seconds that it takes to compare all shapes of the font."""
+    letters = [each for each in named_characters() if each.isalpha()][:count]
+    return [GlyphCategory(each, character_name(each), character_kind(each)) for each in letters]
+
+
 def test_the_demo_measures_draws_and_trains(weights, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(glyphs, "choose_categories", first_letters)
     monkeypatch.setattr(demo, "GlyphConfig", QuickConfig)
     monkeypatch.setattr(demo, "TRAINING_SCENES", 8)
     monkeypatch.setattr(demo, "PICTURES", 2)
