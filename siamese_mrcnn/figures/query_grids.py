@@ -45,6 +45,7 @@ CELL_WIDTH = 3.6  # inches, on average
 HIGHEST_ROW = 3.6  # inches
 TITLE_HEIGHT, GAP, LEGEND_HEIGHT = 0.32, 0.08, 0.4  # inches
 TEXT_SIZE, CAPTION_SIZE = 12, 7  # points
+LETTERS_AN_INCH = 11  # of a title
 FRAME = {"fill": False, "edgecolor": "0.6", "linewidth": 0.8, "clip_on": False}
 
 
@@ -152,7 +153,8 @@ def _draw(ax, query, image, kind, min_score, show_missed, show_masks, filled):
     for mask, its_kind in zip(masks, kinds, strict=True):
         if filled and mask is not None and its_kind in TINT:
             canvas = apply_mask(canvas, mask, COLORS[its_kind], TINT[its_kind])
-    show_image(ax, canvas, f"{query.name} (not there)" if query.is_absent else query.name)
+    note = " (not there)" if query.is_absent else ""
+    show_image(ax, canvas, _shortened(query.name, ax, note) + note)
     ax.add_patch(Rectangle((0, 0), image.shape[1], image.shape[0], **FRAME))
     # The best on top, and what was missed below everything.
     for mask, box, its_kind in reversed(list(zip(masks, boxes, kinds, strict=True))):
@@ -162,6 +164,13 @@ def _draw(ax, query, image, kind, min_score, show_missed, show_masks, filled):
         ax.texts[-1].set_fontsize(CAPTION_SIZE)
     draw_inset(ax, picture_of(query.reference_pictures()), boxes, image.shape)
     return set(kinds)
+
+
+def _shortened(name, ax, note):
+    """A name whose end is left out where it would reach, with its note, into the next cell."""
+    inches = ax.get_position().width * ax.figure.get_figwidth()
+    most = int(inches * LETTERS_AN_INCH) - len(note)
+    return name if len(name) <= most else name[: max(most - 1, 1)].rstrip() + "…"
 
 
 def _draw_lines(ax, mask, box, kind):

@@ -1,5 +1,6 @@
 """Cells and grids: what is drawn how, checked on the figure itself."""
 
+import itertools
 from types import SimpleNamespace
 
 import matplotlib.colors
@@ -65,6 +66,18 @@ def test_lines_tell_what_is_right_wrong_and_missed(answer):
     assert all(len(each) == 1 for each in styles) and len(set.union(*styles)) == 3
     assert sorted(text.get_text() for text in ax.texts) == ["0.75", "0.90"]
     assert ax.get_title() == "cat"
+
+
+def test_titles_stay_above_their_own_cells(answer):
+    answer.name, answer.is_absent = "cyrillic small letter iotified big yus with a long tail", True
+    figure = query_grid([answer] * 4, columns=4)
+    figure.canvas.draw()
+    assert figure.axes[0].get_title().endswith("… (not there)")
+    places = [ax.title.get_window_extent() for ax in figure.axes]
+    for left, right in itertools.pairwise(places):
+        assert left.x1 < right.x0
+    answer.name = "cat"
+    assert query_grid([answer]).axes[0].get_title() == "cat (not there)"
 
 
 def test_masks_are_tinted_by_what_they_are(answer):
