@@ -110,7 +110,7 @@ def add_source_arguments(parser):
     parser.add_argument(
         "--images",
         metavar="FOLDER",
-        help="of an annotation file (default: where the file is)",
+        help="of an annotation file (default: where the file is, or images in there)",
     )
     parser.add_argument(
         "--attribute",

@@ -76,7 +76,7 @@ def import_data(data, folder, test=None, test_part=0.2, seed=0, link=False, valu
     folder = Path(folder)
     contents = dict(zip(PORTIONS, _divided(data, test, test_part, seed), strict=True))
     recipe = {
-        "imported_from": [str(each.path.absolute()) for each in (data, test) if each is not None],
+        "imported_from": [str(path.absolute()) for path in _paths(data, test)],
         "test_part": None if test else test_part,
         "seed": None if test else seed,
         "link": link,
@@ -91,6 +91,10 @@ def import_data(data, folder, test=None, test_part=0.2, seed=0, link=False, valu
     notes += _unannotated(data, test) + _obstacles(contents)
     counts = {portion: len(content["images"]) for portion, content in contents.items()}
     return Imported(folder, counts, _counts_by_category(contents), tuple(notes))
+
+
+def _paths(*sources):
+    return [path for each in sources if each is not None for path in (each.path, *each.others)]
 
 
 def to_text(imported):

@@ -88,7 +88,8 @@ def load_portions(path, portions, classes=None, **options):
         return opened
     files = None
     if kind == "coco":
-        annotations, folder = Annotations(content, path, boxes), options.get("images")
+        annotations = Annotations(content, path, boxes)
+        folder = options.get("images") or _pictures_of(path, content)
     else:
         data = _read(path, kind, content, **options)
         _refuse_turned(data)
@@ -104,12 +105,12 @@ def load_portions(path, portions, classes=None, **options):
 
 
 def read_own_data(path, images=None, attribute=None, category=None, **options):
-    """Read data that is not in COCO's own layout, every outline and the size of every picture.
+    """Read data of any kind, every outline and the size of every picture.
 
     Args:
-        path: a COCO or VIA JSON file, a VIA CSV file, a labelme JSON file or a folder of them, or a
-            folder of pictures and masks.
-        images: folder of the images of a file; by default the file's own.
+        path: a COCO or VIA JSON file, a VIA CSV file, a labelme JSON file or a folder of them, a
+            folder of pictures and masks, or one in COCO's own layout, of which its train2017.
+        images: folder of the images of a file; by default the file's own, or `images` in that.
         attribute: of a VIA file, the region attribute that names the class; by default the only
             one there is.
         category: what everything is, where a VIA file or the folders of masks name no category.
@@ -123,7 +124,8 @@ def read_own_data(path, images=None, attribute=None, category=None, **options):
     options |= {"images": images, "attribute": attribute, "category": category}
     _refuse_needless(kind, options)
     if kind == "layout":
-        raise OwnDataError(f"{path} is in COCO's own layout already: give it as it is.")
+        path, options["images"] = files_of(path, "train")
+        kind, content = "coco", read_json(path)
     return _read(path, kind, content, **options)
 
 
@@ -145,6 +147,8 @@ def _read(
         return read_instances(path, folder, pictures)
     if kind == "labelme":
         content = labelme_content(content)
+    elif images is None:
+        folder = _pictures_of(path, content)
     return _read_coco(path, content, folder, boxes_as_masks, skip_missing, kind == "labelme")
 
 
@@ -230,6 +234,15 @@ def _read_coco(path, content, folder, boxes_as_masks, skip_missing, shows_turned
     }
     names = {str(file): called(file, folder) for file in files.values()}
     return OwnData(path, folder, content, names, frozenset(turned), tuple(notes))
+
+
+def _pictures_of(path, content):
+    """The folder of a COCO file's pictures: its own, or `images` in it where they lie there."""
+    own, beside = path.parent, path.parent / "images"
+    listed = content.get("images") if isinstance(content, dict) else None
+    names = [image.get("file_name") for image in listed or () if isinstance(image, dict)]
+    first = next((name for name in names if isinstance(name, str)), "")
+    return beside if (beside / first).is_file() and not (own / first).is_file() else own
 
 
 def _fill_in_sizes(images, folder, path):

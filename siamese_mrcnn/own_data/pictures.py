@@ -27,6 +27,7 @@ class OwnData(NamedTuple):
         turned: whole paths of the images that have to be turned as their marks (EXIF) say, before
             the annotations fit.
         notes: sentences about what was left out.
+        others: paths of further sources that are joined with the first.
     """
 
     path: Path
@@ -35,6 +36,7 @@ class OwnData(NamedTuple):
     names: dict
     turned: frozenset = frozenset()
     notes: tuple[str, ...] = ()
+    others: tuple[Path, ...] = ()
 
 
 class Picture(NamedTuple):

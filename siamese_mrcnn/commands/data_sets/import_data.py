@@ -1,13 +1,14 @@
 """Bring data of your own into COCO's layout, and keep a part of it for the test.
 
 SOURCE is a COCO file, a VIA (VGG Image Annotator) file (JSON or CSV), a folder of labelme's JSON
-files, or a folder of pictures and mask files:
+files, one in COCO's own layout, whose test images are not taken, or one of pictures and mask files:
 
     SOURCE/street/images/any.jpg     one picture
     SOURCE/street/masks/car/1.png    the mask of an instance each, in a folder of its category
     SOURCE/street/labels/dog.png     or one file for all dogs: each value but 0 is an instance
 
-An interrupted call goes on where it stopped when it is repeated.
+Several sources become one data set, in which categories of one name are one. An interrupted call
+goes on where it stopped when it is repeated.
 """
 
 from mrcnn.harmless_text import for_terminal
@@ -16,7 +17,7 @@ from siamese_mrcnn.commands import common
 
 def add_arguments(parser):
     parser.add_argument(
-        "source", metavar="SOURCE", help="a file, or a folder of pictures and masks"
+        "source", nargs="+", metavar="SOURCE", help="a file, or a folder of pictures and masks"
     )
     parser.add_argument("--out", required=True, metavar="FOLDER", help="empty or missing folder")
     common.add_source_arguments(parser)
@@ -48,14 +49,19 @@ def add_arguments(parser):
 def run(arguments):
     from mrcnn.files import in_hand
     from siamese_mrcnn.own_data.convert_to_coco import import_data, to_text
+    from siamese_mrcnn.own_data.joined import joined
     from siamese_mrcnn.own_data.load import read_own_data
 
     if arguments.test_images is not None and arguments.test is None:
         raise ValueError("--test-images are those of other data to test on: give --test as well.")
     options = common.source_options(arguments)
-    with in_hand(arguments.source):
-        data = read_own_data(arguments.source, **options)
-    test = None
+    if len(arguments.source) > 1 and options["images"] is not None:
+        raise ValueError("--images names the pictures of one source, but there are several.")
+    sources = []
+    for source in arguments.source:
+        with in_hand(source):
+            sources.append(read_own_data(source, **options))
+    data, test = joined(sources), None
     if arguments.test is not None:
         with in_hand(arguments.test):
             test = read_own_data(arguments.test, **options | {"images": arguments.test_images})
