@@ -96,17 +96,13 @@ class RoiTargets(layers.Layer):
         return wanted
 
     def _deltas(self, rois, assigned_boxes, is_positive):
-        filler = np.array([0.0, 0.0, 1.0, 1.0], dtype=np.float32)  # keeps the logarithms finite
-        valid = is_positive[..., None]
-        deltas = boxes.encode_deltas(
-            ops.where(valid, rois, filler), ops.where(valid, assigned_boxes, filler), xp=ops
-        )
-        return ops.divide(deltas, self.deviations)
+        rois, assigned_boxes = (_filled(each, is_positive) for each in (rois, assigned_boxes))
+        return ops.divide(boxes.encode_deltas(rois, assigned_boxes, xp=ops), self.deviations)
 
     def _masks(self, gt_masks, rois, assigned_boxes, assignment, is_positive):
         """Cut the mask target of each RoI out of the mask of its instance."""
         if self.use_mini_masks:
-            rois = _relative_to(assigned_boxes, rois)
+            rois = _relative_to(_filled(assigned_boxes, is_positive), rois)
         height, width, count = gt_masks.shape[1:]
         masks = ops.transpose(ops.cast(gt_masks, "float32"), (0, 3, 1, 2))
         first = ops.expand_dims(ops.arange(ops.shape(rois)[0], dtype="int32") * count, axis=1)
@@ -155,6 +151,11 @@ def _draw(candidates, priorities, slots, wanted=None):
 
 def _masked(rows, valid):
     return ops.where(valid[..., None], rows, 0.0)
+
+
+def _filled(rows, valid):
+    """Boxes [batch, P, 4], whole images where not valid: an instance of a pixel has no height."""
+    return ops.where(valid[..., None], rows, np.array([0.0, 0.0, 1.0, 1.0], dtype=np.float32))
 
 
 def _relative_to(frames, rois):

@@ -193,6 +193,18 @@ def test_three_positives_take_six_negatives():
     assert np.count_nonzero(found["rois"][0].any(axis=-1)) == 9
 
 
+@pytest.mark.parametrize("flat", [[0.5, 0.2, 0.5, 0.8], [0.3, 0.5, 0.7, 0.5], [0.4] * 4])
+def test_instances_of_one_pixel_are_never_met_and_break_nothing(flat):
+    """One pixel, normalised, has no height: TensorFlow's kernel refuses what is not finite."""
+    image = random_image(0, instances=3, positive=0)
+    image["rois"][:] = [0.97, 0.97, 1, 1]  # which meet nothing, and so get the first instance
+    image["gt_boxes"][0], image["rois"][1] = flat, image["gt_boxes"][1]
+    found = assert_targets([image, random_image(1)])
+    assert np.count_nonzero(found["target_class_ids"][0]) == 1
+    for name, values in found.items():
+        assert np.all(np.isfinite(values)), name
+
+
 def test_a_roi_on_its_instance_by_hand():
     image = random_image(0, instances=1, rois=1, positive=0)
     image["gt_boxes"][0] = [0.25, 0.25, 0.75, 0.5]
