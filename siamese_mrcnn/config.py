@@ -22,6 +22,9 @@ class Config(mrcnn.config.Config):
     # How many finds of an image, the best, are compared with the reference once more, at their
     # own resolution (`siamese_mrcnn.modeling.verification`); 0, as in the paper: none.
     VERIFIED_FINDS = 0
+    # What that comparison begins with (`siamese_mrcnn.modeling.embeddings`): "shapes", learned on
+    # C2, or the "features" C4 and C5 of a backbone that knows photographs.
+    VERIFIED_BY = "shapes"
 
     IMAGE_MIN_DIM = 400
     IMAGE_MAX_DIM = 512

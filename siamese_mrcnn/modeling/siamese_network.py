@@ -4,8 +4,9 @@ import keras
 from keras import ops
 
 from mrcnn.modeling.mask_rcnn import MaskRCNNNetwork
+from siamese_mrcnn.modeling.embeddings import EMBEDDING, make_embedding
 from siamese_mrcnn.modeling.matching import LEVELS, Matching
-from siamese_mrcnn.modeling.verification import EMBEDDING, Verifier
+from siamese_mrcnn.modeling.verification import Verifier
 
 
 class SiameseNetwork(MaskRCNNNetwork):
@@ -24,11 +25,8 @@ class SiameseNetwork(MaskRCNNNetwork):
         self.match = Matching(config.FPN_FEATUREMAPS, config.COMPARISON)
         self.verifier = None
         if config.VERIFIED_FINDS:
-            self.verifier = Verifier(
-                config.TARGET_MAX_DIM,
-                self.backbone.channels[1],
-                config.VERIFIED_FINDS,
-            )
+            embedding = make_embedding(config.VERIFIED_BY, self.backbone.channels)
+            self.verifier = Verifier(config.TARGET_MAX_DIM, embedding, config.VERIFIED_FINDS)
 
     @property
     def least_score(self):
@@ -55,7 +53,7 @@ class SiameseNetwork(MaskRCNNNetwork):
 
     def embed(self, crops):
         """Prepared crops [batch, height, width, 3] to unit vectors, see `Verifier`."""
-        return self.verifier.embed(self._features_of_crops(crops))
+        return self.verifier.embed(self.backbone_maps(crops))
 
     def detection_vectors(self, references):
         """References [batch, K, height, width, 3] to all vectors that detecting compares with.
@@ -91,13 +89,10 @@ class SiameseNetwork(MaskRCNNNetwork):
                 images,
                 found["detections"],
                 vectors[-1],
-                self._features_of_crops,
+                self.backbone_maps,
                 self.config.DETECTION_MIN_CONFIDENCE,
             )
         return found
-
-    def _features_of_crops(self, crops):
-        return self.backbone_maps(crops)[1]
 
     def query_model(self, image_shape):
         """`keras.Model`: prepared images [batch, height, width, 3] to their pyramid."""
@@ -129,7 +124,7 @@ class SiameseNetwork(MaskRCNNNetwork):
         found = self.detect_boxes(matched, inputs["windows"], image_shape)
         detections = found["detections"][:, : self.verifier.finds]
         similarities = self.verifier.similarities(
-            inputs["images"], detections, inputs["vectors"][-1], self._features_of_crops
+            inputs["images"], detections, inputs["vectors"][-1], self.backbone_maps
         )
         outputs = {"detections": detections, "similarities": similarities}
         return keras.Model(inputs, outputs, name="similarity")

@@ -1,9 +1,9 @@
 """A second look: finds are cut out of the query as the reference was, and both are embedded.
 
 The matched pyramid compares every place of the query with averages over the reference. What it
-finds is here compared once more, at the find's own resolution: the first two stages of the
-backbone, which stay as they are, and a few blocks of its own make a unit vector of a crop, trained
-so that crops of one category lie near each other (`siamese_mrcnn.training.verifier_training`).
+finds is here compared once more, at the find's own resolution: the backbone, which stays as it is,
+and a few layers of its own (`siamese_mrcnn.modeling.embeddings`) make a unit vector of a crop. They
+learn that crops of one category lie near each other (`siamese_mrcnn.training.verifier_training`).
 The vector of a reference is kept beside those that the pyramid is matched with.
 """
 
@@ -11,14 +11,11 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from mrcnn.modeling.resnet import BasicBlock
 from mrcnn.ops.crop_and_resize import crop_and_resize
 from mrcnn.ops.gather import gather_rows, top_k
-from mrcnn.ops.initializers import RandomKernel
+from siamese_mrcnn.modeling.embeddings import EMBEDDING
 
 VERIFIER = ".*verify_?.*"  # regular expression of its layers' names
-EMBEDDING = 128  # channels
-WIDEST = (128, 256)  # channels of the third and the fourth stage at most
 LEAST_CHANCE = 1e-6  # scores are kept from 0 and 1, whose logits are infinite
 # Of a verifier that was not trained: the score of the box head as it is.
 UNTRAINED = (1.0, 0.0)
@@ -136,57 +133,40 @@ class Verifier:
 
     Args:
         side: of prepared references, pixels.
-        channels: of C2, which the own blocks begin with.
+        embedding: of crops, see `siamese_mrcnn.modeling.embeddings`.
         finds: detections an image that are looked at, the best.
     """
 
-    def __init__(self, side, channels, finds):
-        self.finds, self.channels = finds, EMBEDDING
+    def __init__(self, side, embedding, finds):
+        self.finds, self.embedding = finds, embedding
         self.crop = SquareCrops(side, name="verify_crops")
-        self.blocks = [
-            BasicBlock(
-                f"_verify{stage}{letter}",
-                min(channels * 2 ** (stage - 2), widest),
-                stride=2 if letter == "a" else 1,
-                project=letter == "a",
-                train_norm=False,
-            )
-            for stage, widest in zip((3, 4), WIDEST, strict=True)
-            for letter in "ab"
-        ]
-        self.flatten = layers.Flatten(name="verify_flatten")
-        self.embedding = layers.Dense(
-            EMBEDDING, kernel_initializer=RandomKernel(), name="verify_embedding"
-        )
         self.score = SimilarityScore(name="verify_score")
 
-    def embed(self, features):
-        """Maps C2 of crops [N, side / 4, side / 4, channels] to unit vectors [N, EMBEDDING]."""
-        for block in self.blocks:
-            features = block(features)
-        return ops.normalize(self.embedding(self.flatten(features)), axis=-1)
+    def embed(self, maps):
+        """Maps [C1, ..., C5] of crops [N, side, side, 3] to unit vectors [N, EMBEDDING]."""
+        return ops.normalize(self.embedding(maps), axis=-1)
 
-    def similarities(self, images, detections, vectors, features_of):
+    def similarities(self, images, detections, vectors, maps_of):
         """Cosines [batch, N] of what N detections show with the reference.
 
         Args:
             images: prepared [batch or 1, height, width, 3].
             detections: [batch, N, 6], see `DetectionSelection`.
             vectors: of the references, [batch or 1, EMBEDDING].
-            features_of: function of crops [M, side, side, 3] to their maps C2.
+            maps_of: function of crops [M, side, side, 3] to their maps [C1, ..., C5].
         """
         crops = self.crop([images, detections[..., :4]])
-        embedded = self.embed(features_of(crops))
+        embedded = self.embed(maps_of(crops))
         embedded = ops.reshape(embedded, (-1, detections.shape[1], EMBEDDING))
         vectors = ops.normalize(vectors, axis=-1)  # the mean of several is no unit vector
         return ops.sum(embedded * vectors[:, None], axis=-1)
 
-    def look(self, images, detections, vectors, features_of, min_confidence):
+    def look(self, images, detections, vectors, maps_of, min_confidence):
         """Detections scored anew: [batch, min(D, finds), 6], see `VerifiedSelection`.
 
         The arguments are those of `similarities` and `VerifiedSelection`.
         """
         detections = detections[:, : self.finds]
-        similarities = self.similarities(images, detections, vectors, features_of)
+        similarities = self.similarities(images, detections, vectors, maps_of)
         select = VerifiedSelection(min_confidence, name="verify_selection")
         return select([detections, self.score([detections[..., 5], similarities])])

@@ -20,6 +20,7 @@ VERIFIER_LAYERS = [
         for part in ([*parts, "_shortcut"] if block.endswith("a") else parts)
         for kind in ("res", "bn")
     ),
+    "verify_norm",
     "verify_embedding",
     "verify_score",
 ]

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from keras import ops
 
+from mrcnn.config import ConfigError
 from mrcnn.ops.boxes import normalize
 from mrcnn.weights.hdf5 import layer_of, named_variables
 from network_parts import SHAPE, WINDOWS, assert_close, build, random_images, run
 from siamese_mrcnn.data.references import prepare_reference
+from siamese_mrcnn.modeling.embeddings import FeatureEmbedding
 from siamese_mrcnn.modeling.siamese_network import SiameseNetwork
 from siamese_mrcnn.modeling.verification import (
     UNTRAINED,
@@ -80,11 +82,10 @@ def test_detections_are_ordered_anew():
     assert np.all(found[2:] == 0)
 
 
-@pytest.fixture(scope="module")
-def verified():
-    network, model = build(
-        lambda: SiameseNetwork(VerifiedConfig()), lambda made: made.detection_model(SHAPE)
-    )
+@pytest.fixture(scope="module", params=["shapes", "features"])
+def verified(request):
+    config = type("Changed", (VerifiedConfig,), {"VERIFIED_BY": request.param})()
+    network, model = build(lambda: SiameseNetwork(config), lambda made: made.detection_model(SHAPE))
     network.verifier.score.kernel.assign(UNTRAINED)
     network.verifier.score.bias.assign([0])
     return network, model
@@ -138,4 +139,32 @@ def test_several_references_are_averaged(verified):
 
 def test_the_original_layout_has_a_place_for_every_layer(verified):
     layers = {layer_of(name) for name in named_variables(verified[1]) if "verify" in name}
-    assert layers == set(VERIFIER_LAYERS)
+    features = {"verify_norm", "verify_embedding", "verify_score"}
+    assert layers in (features, set(VERIFIER_LAYERS) - {"verify_norm"})
+
+
+def test_features_of_a_backbone_by_hand():
+    embedding = FeatureEmbedding()
+    rng = np.random.default_rng(0)
+    maps = [None] * 3 + [rng.normal(size=(5, 4, 4, 3)), rng.normal(size=(5, 2, 2, 6))]
+    maps[3:] = [each.astype(np.float32) for each in maps[3:]]
+    embedding(maps)
+    embedding.norm.moving_mean.assign(rng.normal(size=18))
+    embedding.norm.moving_variance.assign(rng.uniform(0.5, 2, 18))
+    halved = maps[3].reshape(5, 2, 2, 2, 2, 3).mean(axis=(2, 4)).reshape(5, 12)
+    features = np.concatenate([halved, maps[4].mean(axis=(1, 2))], axis=1)
+    mean, variance = (
+        ops.convert_to_numpy(each)
+        for each in (embedding.norm.moving_mean, embedding.norm.moving_variance)
+    )
+    normed = (features - mean) / np.sqrt(variance + embedding.norm.epsilon)
+    kernel, bias = (ops.convert_to_numpy(each) for each in embedding.dense.weights)
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(embedding(maps)), normed @ kernel + bias, rtol=1e-4, atol=1e-4
+    )
+
+
+def test_there_is_no_other_embedding():
+    config = type("Changed", (VerifiedConfig,), {"VERIFIED_BY": "colours"})()
+    with pytest.raises(ConfigError, match='must be "shapes" or "features", but is \'colours\''):
+        SiameseNetwork(config)

@@ -130,6 +130,20 @@ def trained(tmp_path_factory):
     return model, before, history
 
 
+def test_features_of_the_backbone_are_weighed_and_nothing_else_changes(tmp_path, monkeypatch):
+    monkeypatch.setattr(verifier_training, "BATCH", 8)
+    with few_weights():
+        config = type("Changed", (VerifiedConfig,), {"VERIFIED_BY": "features"})()
+        model = SiameseMaskRCNN("inference", tmp_path, config)
+    before = arrays_of(model.keras_model)
+    train_verifier(model, ColouredSquares(), epochs=1, steps=2, verbose=0)
+    after = arrays_of(model.keras_model)
+    assert {name for name in after if not np.array_equal(before[name], after[name])} == {
+        *(f"verify_embedding/{each}" for each in ("kernel", "bias")),
+        *(f"verify_norm/{each}" for each in ("gamma", "beta", "moving_mean", "moving_variance")),
+    }
+
+
 def test_likeness_is_learned_and_nothing_else_changes(trained):
     model, before, history = trained
     assert history.history["loss"][-1] < history.history["loss"][0]
