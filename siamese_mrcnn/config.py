@@ -35,6 +35,9 @@ class Config(mrcnn.config.Config):
     # those that show something like what it does (`siamese_mrcnn.data.near_categories`).
     NEGATIVE_QUERIES = 0.0
     HARD_NEGATIVES = 0.0
+    # Whether layers that ImageNet's weights leave at random are fitted to the data before the first
+    # step (`mrcnn.training.random_start`), as all are in a start from nothing.
+    FITTED_START = False
     # How references are fed when detecting; the original forgot to subtract (profile "official").
     SUBTRACT_MEAN_FROM_REFERENCE = True
 
@@ -166,6 +169,35 @@ class GlyphConfig(Config):
     }
 
 
+class PhotoConfig(GlyphConfig):
+    """For photographs, on features that were trained on ImageNet and stay as they are.
+
+    Heads alone are trained, on images of 320 pixels, so that two CPUs suffice.
+    """
+
+    NAME = "photos"
+    BACKBONE = "efficientnet-lite2"
+    BACKBONE_WIDTH = 64
+    FPN_FEATUREMAPS = 128
+    RPN_CHANNELS = 128
+    VERIFIED_BY = "features"
+
+    IMAGE_MIN_DIM = 320
+    IMAGE_MAX_DIM = 320
+    TARGET_MIN_DIM = 96
+    TARGET_MAX_DIM = 96
+    RPN_ANCHOR_SCALES = (20, 40, 80, 140, 240)
+    TRAIN_ROIS_PER_IMAGE = 48
+    MAX_GT_INSTANCES = 20
+    DETECTION_MAX_INSTANCES = 40
+    DETECTION_NMS_THRESHOLD = 0.5
+    DETECTION_MASK_THRESHOLD = 0.5
+
+    NEGATIVE_QUERIES = 0.3
+    FITTED_START = True
+    STEPS_PER_EPOCH = 200
+
+
 class ShapesConfig(Config):
     """For drawn shapes of 128 pixels (`siamese_mrcnn.synthetic`): small enough to try things in."""
 
@@ -194,6 +226,7 @@ CONFIGS = {
     "small": SmallConfig,
     "large": LargeConfig,
     "glyphs": GlyphConfig,
+    "photos": PhotoConfig,
     "shapes": ShapesConfig,
 }
 

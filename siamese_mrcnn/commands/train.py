@@ -39,7 +39,8 @@ def add_arguments(parser):
     parser.add_argument(
         "--schedule",
         choices=tuple(SCHEDULES),
-        help="phases of training (default, unless --epochs is given: glyphs with --config glyphs, "
+        help="phases of training (default, unless --epochs is given: glyphs or photos with the "
+        "--config of that name, "
         "all-classes for the large model of all classes, else splits)",
     )
     parser.add_argument(
@@ -221,8 +222,8 @@ def set_rate(arguments):
 
 def usual_schedule(arguments):
     """Name of the schedule for a configuration and split."""
-    if arguments.config == "glyphs":
-        return "glyphs"
+    if arguments.config in ("glyphs", "photos"):
+        return arguments.config
     return "all-classes" if (arguments.config, arguments.split) == ("large", "all") else "splits"
 
 

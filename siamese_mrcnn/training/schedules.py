@@ -1,9 +1,11 @@
-"""Training schedules as data: the paper's (section 4.3, and the original's code) and for glyphs.
+"""Training schedules as data: the paper's (section 4.3, and the original's code) and the box's.
 
 An epoch has STEPS_PER_EPOCH batches; each phase starts with a momentum of zero.
 """
 
 from typing import NamedTuple
+
+from mrcnn.training.learning_rates import LearningRate
 
 WATCHED_IMAGES = 50  # that one-shot AP is measured on while training, unless told otherwise
 
@@ -30,4 +32,6 @@ SCHEDULES = {
         Phase(13, "all", 0.0001),
         Phase(14, "all", 0.00003),
     ),
+    # photographs, on the backbone as it is, with Adam
+    "photos": (Phase(17, "heads", LearningRate(0.0007, warm_up_steps=150, drop_steps=(2700,))),),
 }

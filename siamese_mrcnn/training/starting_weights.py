@@ -29,7 +29,10 @@ def start_from(model, weights, split, training, exclude=None):
     if weights == "imagenet":
         weights = IMAGENET["all" if split == "all" else "split"]
     if weights in PRETRAININGS or Path(weights).suffix in PUBLISHED_SUFFIXES:
-        print(model.load_imagenet_weights(weights))
+        report = model.load_imagenet_weights(weights)
+        print(report)
+        if model.config.FITTED_START:
+            start_at_random(model, training, keep=report.loaded)
         return
     report = model.load_weights(weights, exclude=exclude, may_be_missing=HEADS)
     print(report)

@@ -1,6 +1,7 @@
 """`siamese-mrcnn train`: which phases, from which weights, and what is watched."""
 
 import re
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -16,7 +17,7 @@ from siamese_mrcnn.commands import train
 from siamese_mrcnn.own_data.load import describe_parts, open_data
 from siamese_mrcnn.training import one_shot_ap, schedules
 from siamese_mrcnn.training.starting_weights import start_from
-from tiny import tiny_siamese_model
+from tiny import arrays_of, tiny_siamese_model
 
 
 def phases(*arguments, before=None):
@@ -37,6 +38,8 @@ def test_stages():
         (13, "all", 1e-4),
         (14, "all", 3e-5),
     ]
+    ((epochs, layers, rate),) = phases("--config", "photos")
+    assert (epochs, layers, rate.at(150), rate.at(2700)) == (17, "heads", 7e-4, pytest.approx(7e-5))
     assert phases("--epochs", "3") == [(3, "all", 0.02)]
     assert phases("--epochs", "3", "--weights", "none") == [(3, "all", 0.002)]
     single = ("--epochs", "3", "--layers", "4+", "--learning-rate", "0.1")
@@ -204,6 +207,8 @@ def test_nothing_is_watched_without_validation_images(tmp_path, monkeypatch, cap
 
 def test_what_training_starts_from(capsys):
     class Model:
+        config = SimpleNamespace(FITTED_START=False)
+
         def load_latest_checkpoint(self):
             return "the latest"
 
@@ -225,6 +230,24 @@ def test_what_training_starts_from(capsys):
     ):
         start_from(Model(), weights, split, training=None)
         assert capsys.readouterr().out == f"{start}\n"
+
+
+def test_heads_on_an_imagenet_backbone_may_be_fitted_to_the_data(shapes_folder, tmp_path):
+    training, _ = open_data(shapes_folder, "1")
+    source = tiny_siamese_model("training", tmp_path)
+    backbone = {
+        name for name in arrays_of(source.keras_model) if name.startswith(("res", "bn", "c"))
+    }
+    started = {}
+    for fitted in (False, True):
+        model = tiny_siamese_model("training", tmp_path, FITTED_START=fitted)
+        model.load_imagenet_weights = lambda _: SimpleNamespace(loaded=list(backbone))
+        before = arrays_of(model.keras_model)
+        start_from(model, "imagenet-1k", "all", training)
+        after = arrays_of(model.keras_model)
+        started[fitted] = {n for n in after if not np.array_equal(before[n], after[n])}
+    assert not started[False]
+    assert "mrcnn_class_logits/kernel" in started[True] and not started[True] & backbone
 
 
 def test_layers_of_another_shape_are_left_out(shapes_folder, tmp_path, capsys):
