@@ -25,6 +25,9 @@ class Config(mrcnn.config.Config):
     # What that comparison begins with (`siamese_mrcnn.modeling.embeddings`): "shapes", learned on
     # C2, or the "features" C4 and C5 of a backbone that knows photographs.
     VERIFIED_BY = "shapes"
+    # Whether it also looks at what is likelier background to the box head, as most is to a head
+    # that was trained with negative queries.
+    VERIFIED_BACKGROUND = False
 
     IMAGE_MIN_DIM = 400
     IMAGE_MAX_DIM = 512
@@ -181,6 +184,7 @@ class PhotoConfig(GlyphConfig):
     FPN_FEATUREMAPS = 128
     RPN_CHANNELS = 128
     VERIFIED_BY = "features"
+    VERIFIED_BACKGROUND = True
 
     IMAGE_MIN_DIM = 320
     IMAGE_MAX_DIM = 320

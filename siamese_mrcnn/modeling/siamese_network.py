@@ -33,6 +33,12 @@ class SiameseNetwork(MaskRCNNNetwork):
         # What the verifier is to look at may score low before.
         return super().least_score if self.verifier is None else 0.0
 
+    @property
+    def detects_every_class(self):
+        # Background is likelier than half for what is seldom there: the second look decides.
+        looks = self.verifier is not None and self.config.VERIFIED_BACKGROUND
+        return looks or super().detects_every_class
+
     def encode_references(self, references, subtract_mean=True):
         """Prepared references to one vector a pyramid level: [[batch, channels], ...].
 

@@ -79,6 +79,11 @@ class MaskRCNNNetwork:
         """Score that detections need before they are chosen among those that overlap."""
         return self.config.DETECTION_MIN_CONFIDENCE
 
+    @property
+    def detects_every_class(self):
+        """Whether a RoI can be detected as several classes, or as its likeliest one alone."""
+        return self.conventions.detects_every_class
+
     def encode(self, images):
         """Prepared images [batch, height, width, 3], RGB 0..255, to the pyramid [P2, ..., P6]."""
         return self.pyramid(self.backbone_maps(images)[1:])
@@ -136,7 +141,7 @@ class MaskRCNNNetwork:
             config.BBOX_STD_DEV,
             self.conventions.log_limit,
             boxes.least_side(image_shape, self.edges),
-            self.conventions.detects_every_class,
+            self.detects_every_class,
             name="mrcnn_detection",
         )
         detections = select({**predictions, "rois": proposed["rois"], "windows": windows})
