@@ -43,7 +43,8 @@ class InstanceCrops(EpochBatches):
         config: `siamese_mrcnn.config.Config`.
         steps: batches an epoch.
         turned: crops are turned by quarters and mirrored at random, and what is turned is of a
-            category of its own: right for symbols, not for things that may be seen so.
+            category of its own: right for symbols, not for things that may be seen so, which are
+            mirrored alone and stay what they are.
         seed: of everything that is drawn.
         workers: threads that prepare batches ahead.
 
@@ -75,9 +76,10 @@ class InstanceCrops(EpochBatches):
                 failures.append(describe_failure(self._dataset, image_id, error))
                 continue
             for picture, label in crops:
-                turn = int(rng.integers(self.turns))
-                pictures.append(turned(picture, turn))
-                labels.append([label * self.turns + turn])
+                turn = int(rng.integers(TURNS if self.turns > 1 else 2))
+                # a mirror image of a thing shows the same; a symbol's is another symbol
+                pictures.append(turned(picture, turn if self.turns > 1 else turn * TURNS // 2))
+                labels.append([label * self.turns + turn % self.turns])
             if len(pictures) >= BATCH:
                 self._broken.add(failures)
                 return np.stack(pictures[:BATCH]), np.array(labels[:BATCH], np.int32)
