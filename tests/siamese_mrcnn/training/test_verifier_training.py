@@ -68,6 +68,22 @@ def test_turns_are_all_different_and_of_categories_of_their_own(monkeypatch):
     assert len(set((labels % 8).ravel().tolist())) == 8
 
 
+def test_things_are_mirrored_and_stay_what_they_are(monkeypatch):
+    monkeypatch.setattr(verifier_training, "BATCH", 16)
+
+    class Halves(ColouredSquares):
+        def load_image(self, image_id):
+            picture = super().load_image(image_id)
+            picture[:, : picture.shape[1] // 2] //= 2  # the left half is darker
+            return picture
+
+    pictures, labels = InstanceCrops(Halves(), VerifiedConfig(), 1, workers=0)[0]
+    darker = np.array([each[16, 8].sum() < each[16, 24].sum() for each in pictures])
+    assert 0 < darker.sum() < len(darker)
+    brightest = pictures[:, 16, [8, 24]].max(axis=1)
+    np.testing.assert_allclose(brightest, np.array(COLOURS)[labels.ravel()], atol=1)
+
+
 def test_what_cannot_be_learned_from_is_told():
     dataset = ColouredSquares()
     dataset.active_classes = [3]
@@ -126,7 +142,7 @@ def trained(tmp_path_factory):
             config = type("Compiled", (VerifiedConfig,), {"RUN_EAGERLY": False})()
             model = SiameseMaskRCNN("inference", tmp_path_factory.mktemp("logs"), config)
         before = arrays_of(model.keras_model)
-        history = train_verifier(model, ColouredSquares(), epochs=2, steps=12, verbose=0)
+        history = train_verifier(model, ColouredSquares(), epochs=3, steps=16, verbose=0)
     return model, before, history
 
 
