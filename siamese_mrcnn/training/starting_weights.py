@@ -4,7 +4,9 @@ from pathlib import Path
 
 from mrcnn.converters.imagenet import PRETRAININGS, PUBLISHED_SUFFIXES
 from mrcnn.training.random_start import start_at_random
+from mrcnn.weights.hdf5 import layer_of, matches
 from mrcnn.weights.layout import HEADS
+from siamese_mrcnn.modeling.co_attention import CO_ATTENTION
 
 # ImageNet without the classes that COCO has, unless all of them are trained anyway.
 IMAGENET = {"all": "imagenet-1k", "split": "imagenet-687"}
@@ -29,9 +31,11 @@ def start_from(model, weights, split, training, exclude=None):
     if weights == "imagenet":
         weights = IMAGENET["all" if split == "all" else "split"]
     if weights in PRETRAININGS or Path(weights).suffix in PUBLISHED_SUFFIXES:
-        print(model.load_imagenet_weights(weights))
-        return
-    report = model.load_weights(weights, exclude=exclude, may_be_missing=HEADS)
+        report, exclude = model.load_imagenet_weights(weights), None
+    else:
+        report = model.load_weights(weights, exclude=exclude, may_be_missing=HEADS)
     print(report)
     if exclude:
         start_at_random(model, training, keep=report.loaded)
+    elif measured := [name for name in report.missing if matches(layer_of(name), CO_ATTENTION)]:
+        start_at_random(model, training, keep={*report.loaded, *report.missing} - {*measured})
