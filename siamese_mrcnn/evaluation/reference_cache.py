@@ -26,8 +26,8 @@ class ReferenceVectors:
             queries: for each query its K `siamese_mrcnn.data.references.Reference`.
 
         Returns:
-            as of `encode_references`: [float32 [N, channels], ...] for P2..P6, means of K; and places
-            of all K [N, K * places, channels].
+            as of `encode_references`: [float32 [N, channels], ...] for P2..P6, means of K; and
+            maps of all K [N, K * places, channels].
         """
         new = {
             _key(reference): reference.picture

@@ -65,7 +65,7 @@ class CoAttention:
         self.levels = [LevelAttention(f"P{level}", channels, train_norm) for level in ATTENDED]
 
     def keep(self, pyramid, shots):
-        """What it needs of references: their maps P3..P6, each [batch, K * rows * columns, channels].
+        """What it needs of references: their maps P3..P6, each [batch, K * places, channels].
 
         Args:
             pyramid: of the references, each level [batch * K, rows, columns, channels].

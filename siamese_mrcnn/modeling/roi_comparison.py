@@ -14,6 +14,9 @@ from keras import layers, ops
 from mrcnn.ops.initializers import RandomKernel
 from mrcnn.ops.roi_align import POOLED_LEVELS
 
+# How wide the keys' kernels begin: as wide as others, the softmax of trained features would choose
+# single places from the first step on, and let no gradient through.
+KEYS = 0.2
 ROI_COMPARISON = "mrcnn_compare_.*"  # regular expression of its layers' names
 
 
@@ -46,7 +49,7 @@ class ComparingBoxHead:
     area, where BHRL repeats cells; the softmax runs over R's places, as the article has it, where
     the published code takes x's.
 
-    Several references count as one of as many more places, see `siamese_mrcnn.modeling.co_attention`.
+    Several references count as one of as many more places, as in `.co_attention` beside this.
 
     Args:
         box_head: `mrcnn.modeling.roi_heads.BoxHead`.
@@ -62,17 +65,20 @@ class ComparingBoxHead:
         def dense(name, units, kernel):
             return layers.Dense(units, kernel_initializer=kernel, name=f"mrcnn_compare_{name}")
 
-        def keys(name):
+        def keys(name, **keywords):
             return layers.Conv2D(
                 self.key_channels,
                 3,
                 padding="same",
-                kernel_initializer=RandomKernel(),
+                kernel_initializer=RandomKernel(scale=KEYS),
                 name=f"mrcnn_compare_{name}",
+                **keywords,
             )
 
         self.reduce = dense("reduce", channels // 2, RandomKernel())
-        self.roi_keys, self.reference_keys = keys("roi_keys"), keys("reference_keys")
+        self.roi_keys = keys("roi_keys")
+        # A bias of these would add the same to all places, which no softmax sees.
+        self.reference_keys = keys("reference_keys", use_bias=False)
         self.merge = dense("merge", matched_channels, "zeros")
 
     def keep(self, pyramid, shots):
