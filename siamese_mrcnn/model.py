@@ -116,13 +116,15 @@ class SiameseMaskRCNN(MaskRCNN):
         return detections
 
     def encode_references(self, references):
-        """References to one vector a pyramid level, which can be kept and used again.
+        """References to what can be kept of them and used again: one vector a pyramid level.
 
         Args:
             references: uint8 [N, K, height, width, 3], prepared (`prepare_reference`).
 
         Returns:
-            [[N, channels], ...] for P2..P6 and, if there is one, the verifier.
+            [[N, channels], ...] for P2..P6 and, if there is one, the verifier, which comes last.
+            CO_ATTENTION and ROI_COMPARISON keep maps, too, [N, places, channels], before it: 20 to
+            50 times as much.
 
         Raises:
             ReferencesError: they are not prepared.
@@ -153,6 +155,9 @@ class SiameseMaskRCNN(MaskRCNN):
 
     def detect_encoded(self, queries, vectors):
         """Detect with encoded queries and references.
+
+        The pyramid of a query serves any number of references. With CO_ATTENTION its P3..P6 change
+        with each of them, so that matching no longer shares the query's part of these.
 
         Args:
             queries: list of N `EncodedQuery`, or of one that all references are searched in.

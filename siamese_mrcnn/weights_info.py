@@ -14,6 +14,8 @@ KINDS = {
     "backbone": "backbone only",
 }
 
+ADDITIONS = {"CO_ATTENTION": "fpn_attention_phi_P3", "ROI_COMPARISON": "mrcnn_compare_merge"}
+
 
 @dataclass(frozen=True)
 class WeightsInfo:
@@ -29,6 +31,7 @@ class WeightsInfo:
     hidden_size: int | None  # of the box head
     num_classes: int | None  # background included
     has_masks: bool
+    additions: tuple  # settings of Siamese Mask R-CNN, False by default, whose layers are there
     tensors: int
     parameters: int
 
@@ -59,6 +62,7 @@ def describe(shapes):
         hidden_size=_outputs(shapes, "mrcnn_class_conv1"),
         num_classes=_outputs(shapes, "mrcnn_class_logits"),
         has_masks="mrcnn_mask" in layers,
+        additions=tuple(name for name, layer in ADDITIONS.items() if layer in layers),
         tensors=len(shapes),
         parameters=sum(map(math.prod, shapes.values())),
     )
@@ -118,6 +122,7 @@ def _model(info, facts):
         return mrcnn.model.MaskRCNN("inference", type("Converted", (C4Config,), settings)(), ".")
     if info.kind == "siamese":
         base, settings["FPN_FEATUREMAPS"] = siamese_mrcnn.config.Config, info.pyramid_channels
+        settings |= dict.fromkeys(info.additions, True)
         make = siamese_mrcnn.model.SiameseMaskRCNN
         return make("inference", ".", type("Converted", (base,), settings)())
     base, settings["TOP_DOWN_PYRAMID_SIZE"] = mrcnn.config.Config, info.pyramid_channels

@@ -17,6 +17,7 @@ from mrcnn.ops.roi_align import PyramidAverages, PyramidRoIAlign
 from mrcnn.ops.roi_pooling import MapAverages, MapCrops, MapMaxima
 from mrcnn.training.learning_rates import LearningRate, for_optimizer
 from mrcnn.training.optimizer import GloballyClippedAdam, GloballyClippedSGD
+from siamese_mrcnn.modeling.co_attention import LinearAttention
 from siamese_mrcnn.modeling.matching import ComparisonMerge
 from siamese_mrcnn.modeling.verification import SimilarityScore, SquareCrops, VerifiedSelection
 from siamese_mrcnn.training.category_pretraining import CommonAccuracy, MeanCrossEntropy
@@ -28,7 +29,7 @@ ANCHORS = np.arange(8).reshape(2, 4) / 8
 EXAMPLES = [
     lambda: NormalizedConvolution(4, 3, "conv", "bn", 2, "same", True, name="both"),
     lambda: DetectionSelection(9, 0.5, 0.3, DEVIATIONS, 4.1, LEAST, True, name="detect"),
-    lambda: RandomKernel(),
+    lambda: RandomKernel(scale=0.5),
     lambda: Proposals(ANCHORS, 5, 9, 0.7, DEVIATIONS, 4.1, LEAST, [1, 1], name="ROI"),
     lambda: RoiTargets(20, 0.25, (28, 14), False, DEVIATIONS, name="sample"),
     lambda: PyramidRoIAlign(7, (64, 128, 3)),
@@ -40,6 +41,7 @@ EXAMPLES = [
     lambda: GloballyClippedAdam(0.01, beta_1=0.7, global_clipnorm=5.0),
     lambda: GloballyClippedSGD(0.01, momentum=0.7, global_clipnorm=5.0),
     lambda: ComparisonMerge(6, "cosine"),
+    lambda: LinearAttention(),
     lambda: CommonAccuracy(),
     lambda: MeanCrossEntropy(),
     lambda: SquareCrops(32),

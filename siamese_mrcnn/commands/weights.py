@@ -86,6 +86,7 @@ def _inspect(arguments):
         ("pyramid channels", info.pyramid_channels),
         ("box head's size", info.hidden_size),
         ("classes", info.num_classes and f"{info.num_classes}, background included"),
+        ("additions", ", ".join(info.additions) or None),
         ("masks", "yes" if info.has_masks else "no"),
         ("epoch", epoch),
     ):

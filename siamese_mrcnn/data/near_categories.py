@@ -100,7 +100,8 @@ def _encode(model, pictures):
         chosen = class_ids[first : first + BATCH]
         batch = np.stack([pictures[class_id] for class_id in chosen])
         batch = np.pad(batch, ((0, BATCH - len(chosen)), *[(0, 0)] * 4))
-        levels = [ops.convert_to_numpy(each) for each in model.encode_references(batch)]
+        encoded = [ops.convert_to_numpy(each) for each in model.encode_references(batch)]
+        levels = [each for each in encoded if each.ndim == 2]  # others are maps
         found |= {class_id: [each[row] for each in levels] for row, class_id in enumerate(chosen)}
     return found
 

@@ -5,6 +5,7 @@ from keras import ops
 
 BATCH = 8  # references; always as many, so that a vector does not depend on its neighbours
 REMEMBERED = 10_000  # references, of some 5 kB each
+MEMORY = 2**28  # bytes, which fewer fill where maps are kept, too (CO_ATTENTION, ROI_COMPARISON)
 
 
 class ReferenceVectors:
@@ -16,7 +17,7 @@ class ReferenceVectors:
 
     def __init__(self, model):
         self.model = model
-        self._vectors = {}  # {(image id, annotation id): [vector of P2, ..., of P6]}
+        self._vectors = {}  # {(image id, annotation id): [vector of P2, ..., of P6, more]}
 
     def of(self, queries):
         """The vectors of N queries.
@@ -25,7 +26,8 @@ class ReferenceVectors:
             queries: for each query its K `siamese_mrcnn.data.references.Reference`.
 
         Returns:
-            [float32 [N, channels], ...] for P2..P6: means of K.
+            as of `encode_references`: [float32 [N, channels], ...] for P2..P6, means of K; and
+            maps of all K [N, K * places, channels].
         """
         new = {
             _key(reference): reference.picture
@@ -36,10 +38,11 @@ class ReferenceVectors:
         self._vectors |= self._encode(new)
         rows = [[self._vectors[_key(each)] for each in references] for references in queries]
         vectors = [
-            np.stack([np.mean([shot[level] for shot in shots], axis=0) for shots in rows])
+            np.stack([_together([shot[level] for shot in shots]) for shots in rows])
             for level in range(len(rows[0][0]))
         ]
-        while len(self._vectors) > REMEMBERED:
+        most = min(REMEMBERED, MEMORY // sum(each.nbytes for each in rows[0][0]))
+        while len(self._vectors) > most:
             del self._vectors[next(iter(self._vectors))]  # the oldest
         return vectors
 
@@ -53,6 +56,11 @@ class ReferenceVectors:
             levels = [ops.convert_to_numpy(each) for each in self.model.encode_references(batch)]
             found |= {key: [each[row] for each in levels] for row, key in enumerate(chosen)}
         return found
+
+
+def _together(shots):
+    """What K references are as one: the mean of vectors, or all their places."""
+    return np.mean(shots, axis=0) if shots[0].ndim == 1 else np.concatenate(shots)
 
 
 def _key(reference):

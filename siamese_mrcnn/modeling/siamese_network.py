@@ -4,8 +4,10 @@ import keras
 from keras import ops
 
 from mrcnn.modeling.mask_rcnn import MaskRCNNNetwork
+from siamese_mrcnn.modeling.co_attention import ATTENDED, CoAttention
 from siamese_mrcnn.modeling.embeddings import EMBEDDING, make_embedding
 from siamese_mrcnn.modeling.matching import LEVELS, Matching
+from siamese_mrcnn.modeling.roi_comparison import ComparedPyramid, ComparingBoxHead
 from siamese_mrcnn.modeling.verification import Verifier
 
 
@@ -23,7 +25,13 @@ class SiameseNetwork(MaskRCNNNetwork):
     def __init__(self, config):
         super().__init__(config)
         self.match = Matching(config.FPN_FEATUREMAPS, config.COMPARISON)
-        self.verifier = None
+        self.attention = self.comparison = self.verifier = None
+        if config.CO_ATTENTION:
+            self.attention = CoAttention(config.FPN_FEATUREMAPS, config.TRAIN_BN)
+        if config.ROI_COMPARISON:
+            self.box_head = self.comparison = ComparingBoxHead(
+                self.box_head, config.FPN_FEATUREMAPS, self.match.channels, config.POOL_SIZE
+            )
         if config.VERIFIED_FINDS:
             embedding = make_embedding(config.VERIFIED_BY, self.backbone.channels)
             self.verifier = Verifier(config.TARGET_MAX_DIM, embedding, config.VERIFIED_FINDS)
@@ -42,7 +50,8 @@ class SiameseNetwork(MaskRCNNNetwork):
     def encode_references(self, references, subtract_mean=True):
         """Prepared references to one vector a pyramid level: [[batch, channels], ...].
 
-        The vectors of K references are averaged.
+        The vectors of K references are averaged. With CO_ATTENTION their maps of P3..P6 follow, and
+        with ROI_COMPARISON what is kept of them for that, places of all K: [batch, places, ...].
 
         Args:
             references: [batch, K, height, width, 3], RGB 0..255.
@@ -51,11 +60,31 @@ class SiameseNetwork(MaskRCNNNetwork):
         shots = references.shape[1]
         flat = ops.reshape(references, (-1, *references.shape[2:]))
         maps = self.backbone_maps(flat, subtract_mean)
-        vectors = self.match.summarize(self.pyramid(maps[1:]))
-        return [
+        pyramid = self.pyramid(maps[1:])
+        vectors = [
             ops.mean(ops.reshape(vector, (-1, shots, vector.shape[-1])), axis=1)
-            for vector in vectors
+            for vector in self.match.summarize(pyramid)
         ]
+        return [*vectors, *(kept for part in self._places for kept in part.keep(pyramid, shots))]
+
+    @property
+    def _places(self):
+        """The parts that look at places of references, in the order of what they keep."""
+        return [part for part in (self.attention, self.comparison) if part is not None]
+
+    def match_encoded(self, pyramid, vectors):
+        """The matched pyramid [P2, ..., P6] of an encoded query and reference.
+
+        Args:
+            pyramid: of the query, as of `encode`.
+            vectors: as of `encode_references`, or of `detection_vectors`.
+        """
+        query, (vectors, more) = pyramid, (vectors[: len(LEVELS)], vectors[len(LEVELS) :])
+        if self.attention is not None:
+            maps, more = more[: len(ATTENDED)], more[len(ATTENDED) :]
+            pyramid, vectors = self.attention(pyramid, vectors, maps)
+        matched = self.match(pyramid, vectors)
+        return matched if self.comparison is None else ComparedPyramid(matched, query, more[:2])
 
     def embed(self, crops):
         """Prepared crops [batch, height, width, 3] to unit vectors, see `Verifier`."""
@@ -64,8 +93,8 @@ class SiameseNetwork(MaskRCNNNetwork):
     def detection_vectors(self, references):
         """References [batch, K, height, width, 3] to all vectors that detecting compares with.
 
-        Those of P2..P6 as fed when detecting: SUBTRACT_MEAN_FROM_REFERENCE decides about the mean
-        pixel. With a verifier, the mean of their embeddings comes last.
+        Those of `encode_references` as fed when detecting: SUBTRACT_MEAN_FROM_REFERENCE decides
+        about the mean pixel. With a verifier, the mean of their embeddings comes last.
         """
         vectors = self.encode_references(references, self.config.SUBTRACT_MEAN_FROM_REFERENCE)
         if self.verifier is None:
@@ -108,12 +137,12 @@ class SiameseNetwork(MaskRCNNNetwork):
     def matched_boxes_model(self, image_shape):
         """`keras.Model`: encoded query and reference to detections, without their masks.
 
-        Inputs: "pyramid" P2..P6 of the query, "vectors" P2..P6 of the reference, "windows"; with a
-        verifier also its vector and the prepared "images".
+        Inputs: "pyramid" P2..P6 of the query, "vectors" of the reference as of `detection_vectors`,
+        "windows"; with a verifier also the prepared "images".
         Outputs: "detections" and the matched "pyramid" P2..P5, for `masks_model`.
         """
         inputs = self.matching_inputs(image_shape)
-        matched = self.match(inputs["pyramid"], inputs["vectors"][: len(LEVELS)])
+        matched = self.match_encoded(inputs["pyramid"], inputs["vectors"])
         found = self.detect_verified(
             matched, inputs["vectors"], inputs["windows"], inputs.get("images"), image_shape
         )
@@ -126,7 +155,7 @@ class SiameseNetwork(MaskRCNNNetwork):
         Outputs: "detections" with the scores of the box head, and their "similarities".
         """
         inputs = self.matching_inputs(image_shape)
-        matched = self.match(inputs["pyramid"], inputs["vectors"][: len(LEVELS)])
+        matched = self.match_encoded(inputs["pyramid"], inputs["vectors"])
         found = self.detect_boxes(matched, inputs["windows"], image_shape)
         detections = found["detections"][:, : self.verifier.finds]
         similarities = self.verifier.similarities(
@@ -143,6 +172,7 @@ class SiameseNetwork(MaskRCNNNetwork):
             "vectors": [keras.Input((channels,), name=f"reference_P{level}") for level in LEVELS],
             "windows": keras.Input((4,), name="windows"),
         }
+        inputs["vectors"] += [kept for part in self._places for kept in part.inputs()]
         if self.verifier is not None:
             inputs["vectors"].append(keras.Input((EMBEDDING,), name="reference_embedding"))
             inputs["images"] = keras.Input((*image_shape[:2], 3), name="images")
@@ -155,12 +185,12 @@ class SiameseNetwork(MaskRCNNNetwork):
     def features(self, inputs):
         """The matched pyramid, from the inputs of a model."""
         vectors = self.encode_references(inputs["references"])
-        return self.match(self.encode(inputs["images"]), vectors)
+        return self.match_encoded(self.encode(inputs["images"]), vectors)
 
     def detect(self, inputs, image_shape):
         """As of `MaskRCNNNetwork`, with references as fed when detecting, and verified."""
         vectors = self.detection_vectors(inputs["references"])
-        matched = self.match(self.encode(inputs["images"]), vectors[: len(LEVELS)])
+        matched = self.match_encoded(self.encode(inputs["images"]), vectors)
         windows, images = inputs["windows"], inputs["images"]
         return matched, self.detect_verified(matched, vectors, windows, images, image_shape)
 

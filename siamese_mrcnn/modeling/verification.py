@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from mrcnn.ops.crop_and_resize import crop_and_resize
+from mrcnn.ops.crop_and_resize import crop_and_resize, image_of_each
 from mrcnn.ops.gather import gather_rows, top_k
 from siamese_mrcnn.modeling.embeddings import EMBEDDING
 
@@ -52,7 +52,7 @@ class SquareCrops(layers.Layer):
         crops = crop_and_resize(
             ops.cast(images, "float32"),
             squares / lengths,
-            self._image_of(ops.shape(images)[0], ops.shape(boxes)[0], boxes.shape[1]),
+            image_of_each(boxes, ops.shape(images)[0]),
             (self.side, self.side),
         )
         places = ops.abs(ops.arange(self.side, dtype="float32") / (self.side - 1) - 0.5)
@@ -61,12 +61,6 @@ class SquareCrops(layers.Layer):
         )
         inside = ops.logical_and(inside_y[:, :, None, None], inside_x[:, None, :, None])
         return ops.where(inside, crops, 0.0)
-
-    @staticmethod
-    def _image_of(images, batch, count):
-        """Which image each box is cut from; one image serves all boxes."""
-        rows = ops.repeat(ops.arange(batch, dtype="int32"), count)
-        return ops.minimum(rows, images - 1)
 
     def compute_output_shape(self, input_shapes):
         return (None, self.side, self.side, 3)

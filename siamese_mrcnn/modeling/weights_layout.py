@@ -10,9 +10,22 @@ from mrcnn.weights.layout import (
     backbone_layers,
     flat,
 )
+from siamese_mrcnn.modeling.co_attention import ATTENDED
 from siamese_mrcnn.modeling.matching import LEVELS
 
-# Not in the original's files: of a second look, behind all others.
+# Not in the original's files: of other ways to compare, and of a second look, behind all others.
+CO_ATTENTION_LAYERS = [
+    f"fpn_{kind}_P{level}"
+    for level in ATTENDED
+    for kind in (
+        *(f"attention_{part}" for part in ("phi", "theta", "g", "query", "query_bn")),
+        *(f"attention_{part}" for part in ("reference", "reference_bn")),
+        *(f"excitation_{part}" for part in ("squeeze", "weights")),
+    )
+]
+ROI_COMPARISON_LAYERS = [
+    f"mrcnn_compare_{part}" for part in ("reduce", "roi_keys", "reference_keys", "merge")
+]
 VERIFIER_LAYERS = [
     *(
         f"{kind}_verify{block}_basic{part}"
@@ -33,5 +46,6 @@ def siamese_groups(architecture):
         ("fpn_model", PYRAMID),
         *flat([f"fpn_distance_P{level}" for level in LEVELS]),
         ("rpn_model", REGION_PROPOSALS),
-        *flat([*BOX_HIDDEN, *reversed(BOX_OUTPUTS), *MASK, *VERIFIER_LAYERS]),
+        *flat([*BOX_HIDDEN, *reversed(BOX_OUTPUTS), *MASK]),
+        *flat([*CO_ATTENTION_LAYERS, *ROI_COMPARISON_LAYERS, *VERIFIER_LAYERS]),
     ]

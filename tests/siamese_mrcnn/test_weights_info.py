@@ -1,5 +1,6 @@
 """Weights files say which model they are of, and change their layout without a loss."""
 
+import itertools
 from pathlib import Path
 
 import h5py
@@ -40,6 +41,20 @@ def test_there_and_back(saved, tmp_path):
     assert all(np.array_equal(before[name], after[name]) for name in before)
 
 
+def test_layers_that_compare_places_change_their_layout_too(tmp_path):
+    paths = [tmp_path / name for name in ("source.weights.h5", "original.h5", "again.weights.h5")]
+    settings = {"CO_ATTENTION": True, "ROI_COMPARISON": True}
+    config = type("Changed", (SmallTrainingConfig,), settings)()
+    model = SiameseMaskRCNN("inference", ".", config)
+    random_weights(model.keras_model)
+    model.save_weights(paths[0])
+    for source, target in itertools.pairwise(paths):
+        assert change_layout(source, target).additions == tuple(settings)
+    before, after = read_weights(paths[0]), read_weights(paths[2])
+    assert before.keys() == after.keys()
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+
+
 def test_commands(saved, tmp_path, capsys):
     assert cli.main(["weights", "inspect", str(saved)]) == 0
     text = capsys.readouterr().out
@@ -63,6 +78,7 @@ def test_kinds():
     assert info.parameters == 64 * 64 + 1024 * 81 + 49 * 256 * 1024 + 1024 * 256
     assert describe(shapes(**heads, fpn_distance_P2=(1, 1, 512, 384))).kind == "siamese"
     assert describe(shapes()).kind == "backbone"
+    assert describe(shapes(mrcnn_compare_merge=(512, 384))).additions == ("ROI_COMPARISON",)
 
 
 def test_no_backbone_and_backbone_only(tmp_path):

@@ -133,7 +133,7 @@ class MaskRCNNNetwork:
         """
         config = self.config
         proposed = self.propose(pyramid, image_shape, config.POST_NMS_ROIS_INFERENCE)
-        predictions = self.box_head(proposed["rois"], pyramid[:4], image_shape)
+        predictions = self.box_head(proposed["rois"], pyramid, image_shape)
         select = DetectionSelection(
             config.DETECTION_MAX_INSTANCES,
             self.least_score,
@@ -151,7 +151,7 @@ class MaskRCNNNetwork:
         """Mask probabilities [batch, D, 28, 28, classes] of boxes [batch, D, 4].
 
         Args:
-            pyramid: [P2, ..., P5].
+            pyramid: [P2, ..., P5]; more levels change nothing.
         """
         return ops.sigmoid(self.mask_head(boxes_normalized, pyramid, image_shape))
 
@@ -186,9 +186,7 @@ class MaskRCNNNetwork:
                 "priorities": ground_truth["roi_priorities"],
             }
         )
-        predictions = self.run_heads(
-            targets["rois"], sample.positive_slots, pyramid[:4], image_shape
-        )
+        predictions = self.run_heads(targets["rois"], sample.positive_slots, pyramid, image_shape)
         return {**targets, **predictions}
 
     def run_heads(self, rois, positive_slots, pyramid, image_shape):
@@ -197,7 +195,7 @@ class MaskRCNNNetwork:
         Args:
             rois: normalised [batch, N, 4].
             positive_slots: of how many of them, the first, to predict a mask of.
-            pyramid: [P2, ..., P5].
+            pyramid: [P2, ..., P6].
         """
         outputs = self.box_head(rois, pyramid, image_shape)
         if self.mask_head is not None:
@@ -226,7 +224,7 @@ class MaskRCNNNetwork:
         pyramid, found = self.detect(inputs, image_shape)
         if self.mask_head is not None:
             boxes_normalized = found["detections"][..., :4]
-            found["mrcnn_mask"] = self.predict_masks(pyramid[:4], boxes_normalized, image_shape)
+            found["mrcnn_mask"] = self.predict_masks(pyramid, boxes_normalized, image_shape)
         return keras.Model(inputs, found, name="detection")
 
     def features(self, inputs):

@@ -4,7 +4,7 @@ from keras import layers, ops
 
 from mrcnn.modeling.conv_norm import NormalizedConvolution
 from mrcnn.ops.initializers import RandomKernel
-from mrcnn.ops.roi_align import PyramidRoIAlign
+from mrcnn.ops.roi_align import POOLED_LEVELS, PyramidRoIAlign
 
 
 class BoxOutputs:
@@ -93,7 +93,7 @@ class RoIHead:
 
         Args:
             rois_normalized: [batch, R, (y1, x1, y2, x2)].
-            maps: that RoIs are pooled from: [P2, ..., P5], or [C4].
+            maps: that RoIs are pooled from: [P2, ..., P5], and more of a pyramid; or [C4].
             image_shape: (height, width) of the prepared image.
         """
         pooled = self.pool(rois_normalized, maps, image_shape, self.pool_name)
@@ -114,7 +114,8 @@ class PyramidHead(RoIHead):
 
     def __init__(self, pool_size, align, kind, convolutions, padding, train_norm):
         def pool(rois_normalized, maps, image_shape, name):
-            return align(pool_size, image_shape, name=name)([rois_normalized, *maps])
+            levels = maps[:POOLED_LEVELS]
+            return align(pool_size, image_shape, name=name)([rois_normalized, *levels])
 
         super().__init__(pool, {"class": "classifier", "mask": "mask"}[kind])
         self.hidden = [

@@ -25,6 +25,15 @@ def crop_and_resize(maps, boxes_normalized, indices, size):
     return crop_by_gather(maps, boxes_normalized, indices, size)
 
 
+def image_of_each(boxes, images):
+    """Which of `images` maps each of [batch, N, 4] boxes is cut from: int32 [batch * N].
+
+    Every entry of the batch has a map of its own, or a single one serves all.
+    """
+    entries = ops.repeat(ops.arange(ops.shape(boxes)[0], dtype="int32"), boxes.shape[1])
+    return ops.minimum(entries, images - 1)
+
+
 def _crop_by_kernel(maps, boxes_normalized, indices, size):
     import tensorflow as tf
 

@@ -19,10 +19,11 @@ class RandomKernel(keras.initializers.Initializer):
     Args:
         depthwise: of a depthwise convolution, whose channels are convolutions of one input and
             one output each. Counted together, as Keras does, they would begin near zero.
+        scale: what the distribution's width is multiplied by.
     """
 
-    def __init__(self, depthwise=False):
-        self.depthwise = depthwise
+    def __init__(self, depthwise=False, scale=1.0):
+        self.depthwise, self.scale = depthwise, scale
 
     def __call__(self, shape, dtype=None):
         """A kernel [..., inputs, outputs], or of a transposed convolution the other way round."""
@@ -30,7 +31,8 @@ class RandomKernel(keras.initializers.Initializer):
         fans = math.prod(shape[:-2]) * (inputs + shape[-1])
         generator = np.random.default_rng(random.getrandbits(64))
         drawn = generator.random(shape, dtype=np.float32)
-        return ops.convert_to_tensor((2 * drawn - 1) * math.sqrt(6 / fans), dtype=dtype)
+        width = self.scale * math.sqrt(6 / fans)
+        return ops.convert_to_tensor((2 * drawn - 1) * width, dtype=dtype)
 
     def get_config(self):
-        return {"depthwise": self.depthwise}
+        return {"depthwise": self.depthwise, "scale": self.scale}

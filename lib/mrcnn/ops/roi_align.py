@@ -3,10 +3,11 @@
 import keras
 from keras import layers, ops
 
-from mrcnn.ops.crop_and_resize import crop_from_pixels, with_gradient_of
+from mrcnn.ops.crop_and_resize import crop_from_pixels, image_of_each, with_gradient_of
 
 CANONICAL_SIDE = 224.0  # pixels; a RoI of this size is pooled from P4 (arXiv 1612.03144, eq. 1)
 FINEST, COARSEST = 2, 5
+POOLED_LEVELS = COARSEST - FINEST + 1
 FLOOR_MARGIN = 1e-6  # keeps a RoI of just the canonical size from being rounded down
 SAMPLES = 2  # per side of a cell in `PyramidAverages`
 
@@ -35,8 +36,9 @@ def roi_levels(rois_normalized, image_shape, floor=False):
 class PyramidRoIAlign(layers.Layer):
     """Pools RoIs from P2..P5 to `pool_size` x `pool_size` cells.
 
-    Inputs: [rois_normalized [batch, R, (y1, x1, y2, x2)], P2, P3, P4, P5].
-    Output: [batch, R, pool_size, pool_size, channels]. No gradient flows into the RoIs.
+    Inputs: [rois_normalized [batch, R, (y1, x1, y2, x2)], P2, P3, P4, P5]; the pyramid of a single
+    image serves the whole batch. Output: [batch, R, pool_size, pool_size, channels]. No gradient
+    flows into the RoIs.
     """
 
     def __init__(self, pool_size, image_shape, **keywords):
@@ -48,7 +50,7 @@ class PyramidRoIAlign(layers.Layer):
         rois, *pyramid = inputs
         rois = ops.stop_gradient(rois)
         batch, count, channels = rois.shape[0] or -1, rois.shape[1], pyramid[0].shape[-1]
-        indices = ops.repeat(ops.arange(ops.shape(rois)[0], dtype="int32"), count)
+        indices = image_of_each(rois, ops.shape(pyramid[0])[0])
         rois = ops.reshape(rois, (-1, 4))
         pooled = self._pool(pyramid, rois, indices)
         # A batch whose size is known lets convolutions choose their way by it.

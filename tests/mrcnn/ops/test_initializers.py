@@ -35,6 +35,12 @@ def test_a_depthwise_kernel_counts_each_channel_by_itself():
     assert abs(kernel.std() * 3 - 1) < 0.05  # 9 inputs and 9 outputs: a variance of 2 / 18
 
 
+def test_a_scale_makes_it_narrower():
+    keras.utils.set_random_seed(7)
+    narrow = ops.convert_to_numpy(RandomKernel(scale=0.25)((5, 7)))
+    np.testing.assert_allclose(narrow, drawn((5, 7)) / 4, rtol=1e-6)
+
+
 def test_a_seed_repeats_it_and_calls_differ():
     np.testing.assert_array_equal(drawn((5, 7)), drawn((5, 7)))
     initializer = RandomKernel()

@@ -52,6 +52,12 @@ def test_level_by_hand(side, level):
     np.testing.assert_array_equal(ops.convert_to_numpy(found), [level])
 
 
+def test_the_pyramid_of_one_image_serves_the_whole_batch(pyramid, rois):
+    align, one = PyramidRoIAlign(7, (512, 1024)), [level[1:] for level in pyramid]
+    expected = align([rois, *(np.repeat(level, 2, axis=0) for level in one)])
+    np.testing.assert_array_equal(align([rois, *one]), expected)
+
+
 def test_a_batch_whose_size_is_known_stays_known(pyramid, rois):
     shapes = []
 

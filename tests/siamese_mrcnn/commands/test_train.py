@@ -17,7 +17,7 @@ from siamese_mrcnn.commands import train
 from siamese_mrcnn.own_data.load import describe_parts, open_data
 from siamese_mrcnn.training import one_shot_ap, schedules
 from siamese_mrcnn.training.starting_weights import start_from
-from tiny import arrays_of, tiny_siamese_model
+from tiny import arrays_of, assert_same_arrays, tiny_siamese_model
 
 
 def phases(*arguments, before=None):
@@ -96,6 +96,12 @@ def test_rates_that_change_within_a_stage():
         phases("--epochs", "3", "--drop-at", "9", "3")
 
 
+class Report(str):
+    """What loading weights says."""
+
+    missing = ("fpn_p2/kernel",)
+
+
 def test_watching(shapes_folder, monkeypatch, capsys):
     trained, made = [], []
 
@@ -106,7 +112,7 @@ def test_watching(shapes_folder, monkeypatch, capsys):
             self.config = config
 
         def load_weights(self, path, exclude, may_be_missing):
-            return "loaded"
+            return Report("loaded")
 
     class Noting(one_shot_ap.OneShotAP):
         def __init__(self, model, dataset, classes, **arguments):
@@ -213,13 +219,13 @@ def test_what_training_starts_from(capsys):
             return "the latest"
 
         def load_imagenet_weights(self, pretraining):
-            return f"ImageNet: {pretraining}"
+            return Report(f"ImageNet: {pretraining}")
 
         def load_weights(self, path, exclude, may_be_missing):
             assert exclude is None
             assert re.fullmatch(may_be_missing, "fpn_p2")
             assert not re.fullmatch(may_be_missing, "res2a_branch2a")
-            return f"file: {path}"
+            return Report(f"file: {path}")
 
     for weights, split, start in (
         ("imagenet", "1", "ImageNet: imagenet-687"),
@@ -241,7 +247,7 @@ def test_heads_on_an_imagenet_backbone_may_be_fitted_to_the_data(shapes_folder, 
     started = {}
     for fitted in (False, True):
         model = tiny_siamese_model("training", tmp_path, FITTED_START=fitted)
-        model.load_imagenet_weights = lambda _: SimpleNamespace(loaded=list(backbone))
+        model.load_imagenet_weights = lambda _: SimpleNamespace(loaded=list(backbone), missing=[])
         before = arrays_of(model.keras_model)
         start_from(model, "imagenet-1k", "all", training)
         after = arrays_of(model.keras_model)
@@ -267,6 +273,21 @@ def test_layers_of_another_shape_are_left_out(shapes_folder, tmp_path, capsys):
     assert np.abs(after["mrcnn_class_bn1/moving_mean"]).max() > 0.01
     kernels = (np.std(each["mrcnn_class_logits/kernel"]) for each in (before, after))
     assert next(kernels) > 5 * next(kernels)
+
+
+def test_statistics_of_attention_are_measured_where_a_file_has_none(shapes_folder, tmp_path):
+    given = tiny_siamese_model("training", tmp_path)
+    given.save_weights(tmp_path / "paper.h5")
+    model = tiny_siamese_model("training", tmp_path, CO_ATTENTION=True)
+    training, _ = open_data(shapes_folder, "1")
+    start_from(model, str(tmp_path / "paper.h5"), "1", training)
+    before, after = arrays_of(given.keras_model), arrays_of(model.keras_model)
+    assert_same_arrays({name: after[name] for name in before}, before)
+    measured = {name for name in after if "attention" in name and "moving" in name}
+    assert len(measured) == 16
+    drawn = arrays_of(tiny_siamese_model("training", tmp_path, CO_ATTENTION=True).keras_model)
+    changed = {name for name in after if not np.array_equal(after[name], drawn[name])}
+    assert changed == measured
 
 
 def test_layers_are_left_out_of_a_file_only(capsys):

@@ -56,6 +56,26 @@ def test_several_shots_are_averaged():
     assert_vectors(ReferenceVectors(Summing()).of(queries), queries)
 
 
+def test_maps_of_several_shots_follow_each_other():
+    class WithMaps(Summing):
+        def encode_references(self, references):
+            return [*super().encode_references(references), references[:, 0, :2, 0] / 8.0]
+
+    queries = [[reference(1), reference(2)], [reference(3), reference(1)]]
+    *vectors, maps = ReferenceVectors(WithMaps()).of(queries)
+    assert_vectors(vectors, queries)
+    expected = [[row for each in shots for row in each.picture[:2, 0] / 8.0] for shots in queries]
+    np.testing.assert_array_equal(maps, expected)
+
+
+def test_maps_fill_the_memory_with_fewer(monkeypatch):
+    of_one = sum(each[0].nbytes for each in Summing().encode_references(np.zeros((1, 1, 2, 2, 3))))
+    monkeypatch.setattr(reference_cache, "MEMORY", 2 * of_one + 1)
+    vectors = ReferenceVectors(Summing())
+    vectors.of([[reference(n)] for n in (1, 2, 3)])
+    assert [number for number, _ in vectors._vectors] == [2, 3]
+
+
 def test_more_than_a_batch_and_more_than_are_remembered(monkeypatch):
     monkeypatch.setattr(reference_cache, "REMEMBERED", 3)
     model = Summing()
