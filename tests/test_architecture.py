@@ -29,7 +29,7 @@ SIAMESE_ORDER = [
     ["synthetic", "own_data", "evaluation", "model"],
     ["figures"],
     ["training", "visualize"],
-    ["experiments", "demo", "photo_search", "weights_info"],
+    ["experiments", "demo", "photo_search", "weights_info", "service"],
     ["weights_conversion"],
     ["commands"],
     ["cli"],
