@@ -15,6 +15,7 @@ from urllib.parse import quote
 from siamese_mrcnn.commands import common
 
 HERE = ("127.0.0.1", "localhost", "::1")
+BACKLOG = 512  # connections that wait to be accepted
 KEEP_ALIVE = 5  # seconds that an idle connection stays open
 
 
@@ -58,7 +59,7 @@ def run(arguments):
             file=sys.stderr,
         )
     logging.getLogger("siamese_mrcnn.service.requests").setLevel(logging.INFO)
-    with tempfile.TemporaryDirectory(prefix="siamese-mrcnn-") as folder:
+    with _listening(arguments) as listening, tempfile.TemporaryDirectory("-siamese-mrcnn") as folder:
         service = make_service(arguments, folder)
         application = make_application(service, arguments.token, arguments.host in HERE)
         config = uvicorn.Config(
@@ -69,7 +70,7 @@ def run(arguments):
             timeout_keep_alive=KEEP_ALIVE,
             timeout_graceful_shutdown=int(service.limits.seconds),
         )
-        return _serve(uvicorn.Server(config), arguments)
+        return _serve(uvicorn.Server(config), listening, arguments)
 
 
 def make_service(arguments, folder):
@@ -104,20 +105,24 @@ def make_service(arguments, folder):
     )
 
 
-def _serve(server, arguments):
-    """Serve until Ctrl-C or SIGTERM, both of which end what runs first."""
-    host = arguments.host
+def _listening(arguments):
+    """A socket at the address, before the model is loaded, which takes a while."""
+    host, port = arguments.host, arguments.port
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        listening = socket.create_server((host, arguments.port), family=family)
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
         raise OSError(
-            f"{host} with port {arguments.port} cannot be listened on: {error.strerror}. Choose "
-            "another by --port; 0 takes any that is free."
+            f"{host} with port {port} cannot be listened on: {error.strerror}. Choose another by "
+            "--port; 0 takes any that is free."
         ) from error
-    shown = f"[{host}]" if ":" in host else host
+
+
+def _serve(server, listening, arguments):
+    """Serve until Ctrl-C or SIGTERM, both of which end what runs first."""
+    host = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
     fragment = f"#token={quote(arguments.token)}" if arguments.token else ""
-    print(f"Open http://{shown}:{listening.getsockname()[1]}/{fragment}", flush=True)
+    print(f"Open http://{host}:{listening.getsockname()[1]}/{fragment}", flush=True)
     try:
         server.run(sockets=[listening])
     except KeyboardInterrupt:  # which uvicorn raises again when all is done
