@@ -59,7 +59,10 @@ def run(arguments):
             file=sys.stderr,
         )
     logging.getLogger("siamese_mrcnn.service.requests").setLevel(logging.INFO)
-    with _listening(arguments) as listening, tempfile.TemporaryDirectory("-siamese-mrcnn") as folder:
+    with (
+        _listening(arguments) as listening,
+        tempfile.TemporaryDirectory("-siamese-mrcnn") as folder,
+    ):
         service = make_service(arguments, folder)
         application = make_application(service, arguments.token, arguments.host in HERE)
         config = uvicorn.Config(

@@ -1,7 +1,7 @@
 """What the service answers, as /docs describes it. Boxes are [y1, x1, y2, x2] in pixels."""
 
-from pydantic import BaseModel, Field
 from pycocotools import mask as rle_tools
+from pydantic import BaseModel, Field
 
 Box = tuple[int, int, int, int]
 

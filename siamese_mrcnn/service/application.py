@@ -20,11 +20,16 @@ from siamese_mrcnn.service.problems import MEDIA_TYPE, Problem, ProblemError, te
 from siamese_mrcnn.service.uploads import Uploads
 
 PAGE = Path(__file__).parent / "page"
-KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+KINDS = {
+    ".html": "text/html",
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+}
 DECODERS = 2  # pictures decoded at once: each may take hundreds of megabytes for a moment
 # Every route may tell these, as problems.
 PROBLEMS = {
-    status: {"model": Problem, "description": words, "content": {MEDIA_TYPE: {}}}
+    status: {"model": Problem, "description": words}
     for status, words in {
         400: "The request cannot be read",
         401: "No token, or a wrong one",
@@ -40,6 +45,7 @@ PROBLEMS = {
         504: "The search did not end in time",
     }.items()
 }
+PROBLEM_SCHEMA = {"$ref": "#/components/schemas/Problem"}
 
 pages = APIRouter()
 
@@ -96,11 +102,23 @@ def make_application(service, token=None, only_here=True):
         responses=PROBLEMS,
     )
     app.state.service = service
+    app.openapi = lambda: _described(app)
     tell_problems(app)
     for routes in (search_routes, library_routes, photo_routes):
         app.include_router(routes.router, prefix="/api")
     app.include_router(pages)
     return Door(app, service.limits, token, only_here)
+
+
+def _described(app):
+    """The OpenAPI description, where problems have their own kind of content."""
+    if app.openapi_schema is None:
+        for path in FastAPI.openapi(app)["paths"].values():
+            for route in path.values():
+                for status, answer in route["responses"].items():
+                    if int(status) >= 400:
+                        answer["content"] = {MEDIA_TYPE: {"schema": PROBLEM_SCHEMA}}
+    return app.openapi_schema
 
 
 @pages.get("/api/health", tags=["service"])
@@ -136,6 +154,4 @@ async def file_of_page(name: str):
 
 def _file(name):
     path = PAGE / name
-    return FileResponse(
-        path, media_type=KINDS[path.suffix], headers={"Cache-Control": "no-cache"}
-    )
+    return FileResponse(path, media_type=KINDS[path.suffix], headers={"Cache-Control": "no-cache"})

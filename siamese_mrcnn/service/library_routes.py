@@ -40,7 +40,8 @@ async def add_reference(
         raise ProblemError(422, f"{service.limits.shots} pictures show a thing at most.")
     if len(service.library.names()) >= service.limits.library:
         raise ProblemError(
-            409, f"The library holds {service.limits.library} things, as many as it may. Delete one."
+            409,
+            f"The library holds {service.limits.library} things, as many as it may. Delete one.",
         )
     crops = await read_crops(service, images, boxes)
     return await service.decoded(_add, service.library, name, crops)

@@ -1,4 +1,4 @@
-"""References of forms: pictures, and boxes in them as JSON text, as a form has no lists of lists."""
+"""References of forms: pictures, and boxes in them as JSON, as forms have no lists of lists."""
 
 import json
 

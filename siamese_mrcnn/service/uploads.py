@@ -101,7 +101,7 @@ class Uploads:
 def shown_name(name):
     """The name of an uploaded file as answers tell it: no folders, nothing that acts, not long."""
     plain = for_terminal(PurePath((name or "").replace("\\", "/")).name)
-    return plain[:LONGEST_NAME] or "picture"
+    return plain[:LONGEST_NAME] if plain.strip(". ") else "picture"
 
 
 def cut_boxes(image, boxes, name, limits):
