@@ -8,6 +8,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, File, Form, Request, UploadFile
 from fastapi.responses import FileResponse, Response
 
+from mrcnn.harmless_text import for_terminal
 from siamese_mrcnn.search.reference import Reference
 from siamese_mrcnn.service.answers import ReferenceEntry, ReferenceList
 from siamese_mrcnn.service.problems import ProblemError
@@ -123,6 +124,10 @@ def _refuse_unknown(library, name):
 
 
 def _refuse_taken(library, name):
+    if "/" in name or "\\" in name or name != for_terminal(name).strip():
+        raise ProblemError(
+            422, "A name is of letters, spaces between them and signs, without slashes. Choose one."
+        )
     if name in library.names():
         raise ProblemError(409, f"The library has {name!r} already. Choose another name.")
 
