@@ -1,4 +1,4 @@
-"""The service under load: many clients at once, each answer compared with what the model says alone.
+"""The service under load: many clients at once, each answer compared with that to a lone client.
 
     python -m benchmarks.serving --clients 64 --seconds 120
 
@@ -51,7 +51,7 @@ def main(arguments=None):
 def start(options, folder):
     """A service at a free port: its process and the port."""
     command = [sys.executable, "-m", "siamese_mrcnn.cli", "serve", "--port", "0", *options]
-    log = open(Path(folder) / "log", "w")  # noqa: SIM115 - as long as the process lives
+    log = open(Path(folder) / "log", "w")  # as long as the process lives
     process = subprocess.Popen(
         [*command, "--library", folder], stdout=subprocess.PIPE, stderr=log, text=True
     )

@@ -1,11 +1,22 @@
 """The pages, the description and the end of the service."""
 
+import http.client
 import re
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from colour_search import RED, client_of, colour_service, scene, search
+from colour_search import (
+    RED,
+    client_of,
+    colour_service,
+    file_of,
+    running_service,
+    scene,
+    search,
+)
 from siamese_mrcnn.service.application import PAGE
 from siamese_mrcnn.service.photos import drawn_examples, photos_of
 
@@ -82,3 +93,46 @@ def test_photos_of_a_folder_are_read_when_they_are_asked_for(tmp_path):
     photos = photos_of([tmp_path / "a.png", tmp_path / "b.png"])
     assert photos.names == ["a.png", "b.png"] and photos.example is None
     assert [photos.index(each) for each in ("0", "1", "2", "", "x", "-1")] == [0, 1, *[None] * 4]
+
+
+def ask(address):
+    """An open connection on which a search was sent."""
+    connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=20)
+    head = '--x\r\nContent-Disposition: form-data; name="{}"; filename="p"\r\n\r\n'
+    picture = file_of(scene((RED, BOX))) + b"\r\n"
+    body = b"".join(head.format(name).encode() + picture for name in ("images", "references"))
+    kind = {"Content-Type": "multipart/form-data; boundary=x"}
+    connection.request("POST", "/api/search", body + b"--x--\r\n", kind)
+    return connection
+
+
+def wait_until(condition):
+    while not condition():
+        time.sleep(0.01)
+
+
+def test_who_goes_takes_the_search_along(tmp_path):
+    service = colour_service(tmp_path)
+    engine = service.engine
+    engine.model.gate.clear()
+    with running_service(service) as address:
+        stays = ask(address)
+        wait_until(lambda: engine.running)
+        goes = ask(address)
+        wait_until(lambda: engine.waiting)
+        goes.close()
+        wait_until(lambda: all(job.future.cancelled() for job in engine._jobs))
+        engine.model.gate.set()
+        assert stays.getresponse().status == 200
+    assert engine.model.batches == [(1, 1)]
+
+
+def test_stopping_ends_what_runs(tmp_path):
+    service = colour_service(tmp_path)
+    service.engine.model.gate.clear()
+    with running_service(service) as address:
+        running = ask(address)
+        wait_until(lambda: service.engine.running)
+        threading.Timer(0.3, service.engine.model.gate.set).start()
+    answer = running.getresponse()
+    assert answer.status == 200 and b'"instances":[{' in answer.read()
