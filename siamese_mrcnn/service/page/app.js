@@ -195,6 +195,7 @@ async function search() {
   running = new AbortController();
   results.clear(health.threshold);
   refresh();
+  if ($("results").getBoundingClientRect().top > innerHeight) $("results").scrollIntoView();
   for (const id of ["cancel", "progress"]) $(id).hidden = false;
   Object.assign($("progress"), { max: total, value: 0 });
   const work = async () => {

@@ -46,14 +46,15 @@ export function paintedMask(instance, scale, [red, green, blue]) {
   const pixels = instance.mask ? pixelsInBox(instance) : new Uint8Array(columns * rows).fill(1);
   const canvas = canvasOf(columns * scale, rows * scale), { width, height } = canvas;
   const picture = new ImageData(width, height);
-  const isOn = (x, y) => x >= 0 && y >= 0 && x < width && y < height &&
-    pixels[Math.min(rows - 1, Math.floor((y + .5) * rows / height)) * columns +
+  const isOn = (x, y) => x < 0 || y < 0 || x >= width || y >= height ? 0
+    : pixels[Math.min(rows - 1, Math.floor((y + .5) * rows / height)) * columns +
       Math.min(columns - 1, Math.floor((x + .5) * columns / width))];
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {
-      if (!isOn(x, y)) continue;
-      const inner = isOn(x - 1, y) && isOn(x + 1, y) && isOn(x, y - 1) && isOn(x, y + 1);
-      picture.data.set([red, green, blue, inner ? 115 : 255], (y * width + x) * 4);
+      const around = isOn(x - 1, y) + isOn(x + 1, y) + isOn(x, y - 1) + isOn(x, y + 1);
+      const at = (y * width + x) * 4;
+      if (isOn(x, y)) picture.data.set([red, green, blue, around === 4 ? 115 : 255], at);
+      else if (around) picture.data.set([0, 0, 0, 190], at); // seen on any colour
     }
   }
   canvas.getContext("2d").putImageData(picture, 0, 0);
