@@ -5,8 +5,6 @@ import json
 
 import numpy as np
 
-from mrcnn.weights.hdf5 import weight_array
-
 
 def fingerprint(arguments):
     """A short text that differs for different arguments (anything JSON or `str` can write)."""
@@ -32,6 +30,8 @@ def array_fingerprint(array):
 
 def model_fingerprint(model):
     """What tells models apart: their settings and the numbers of their weights."""
+    from mrcnn.weights.hdf5 import weight_array  # imports Keras, which takes seconds
+
     weights = hashlib.sha256()
     network = getattr(model, "keras_model", None)
     for variable in network.weights if network is not None else ():

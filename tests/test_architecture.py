@@ -27,7 +27,7 @@ CORE_ORDER = [
 SIAMESE_ORDER = [
     ["config", "data", "modeling", "fingerprints", "error_sentences"],
     ["synthetic", "own_data", "evaluation", "model"],
-    ["figures"],
+    ["cut_paste", "figures"],
     ["training", "visualize"],
     ["experiments", "demo", "photo_search", "weights_info", "service"],
     ["weights_conversion"],
