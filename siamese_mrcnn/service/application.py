@@ -145,6 +145,11 @@ async def docs():
     return _file("docs.html")
 
 
+@pages.get("/favicon.ico", include_in_schema=False)  # browsers ask for it, whatever a page says
+async def icon():
+    return _file("icon.svg")
+
+
 @pages.get("/page/{name}", include_in_schema=False)
 async def file_of_page(name: str):
     if name not in {path.name for path in PAGE.iterdir()}:

@@ -6,11 +6,11 @@ import time
 from collections import OrderedDict, deque
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from mrcnn.data.preprocessing import prepare_inputs
+from mrcnn.images.image import Geometry
 from siamese_mrcnn.data.references import prepare_reference
 from siamese_mrcnn.data.rle import run_lengths_of
 from siamese_mrcnn.fingerprints import array_fingerprint
@@ -53,21 +53,18 @@ class Found:
 
 @dataclass(eq=False)
 class Job:
-    """One picture that waits, or with `errand` a function of the model that does."""
+    """One picture that waits."""
 
-    picture: Any = None
-    geometry: Any = None
-    things: tuple = ()
-    errand: Any = None
-    deadline: float = float("inf")
+    picture: np.ndarray  # prepared
+    geometry: Geometry
+    things: tuple
+    deadline: float
     future: Future = field(default_factory=Future)
     submitted: float = field(default_factory=time.monotonic)
 
     @property
     def kind(self):
-        """Jobs of one kind can share a batch; errands share none."""
-        if self.errand is not None:
-            return id(self)
+        """Jobs of one kind can share a batch."""
         return (self.picture.shape, len(self.things))
 
 
@@ -121,14 +118,7 @@ class Engine:
             StoppedError: the engine ends.
         """
         deadline = time.monotonic() + (self.limits.seconds if seconds is None else seconds)
-        return self._add([Job(*each, things, deadline=deadline) for each in pictures])
-
-    def errand(self, function):
-        """Let the thread that owns the model call `function(model)`: a `Future` of what it gives.
-
-        Raises: as `submit`.
-        """
-        return self._add([Job(errand=function)])[0]
+        return self._add([Job(*each, things, deadline) for each in pictures])
 
     def warm_up(self):
         """Search an empty picture, so that the first user does not wait for what compiles."""
@@ -206,9 +196,7 @@ class Engine:
             return
         searched = time.monotonic() - began
         for job, result in zip(batch, results, strict=True):
-            if job.errand is None:
-                result = Found(result, began - job.submitted, searched, len(batch))
-            job.future.set_result(result)
+            job.future.set_result(Found(result, began - job.submitted, searched, len(batch)))
 
     def _fail(self, batch, error):
         """One that fails shall take no other with it: each is tried alone."""
@@ -220,8 +208,7 @@ class Engine:
             self._run([job])
 
     def _results(self, batch):
-        if batch[0].errand is not None:
-            return [batch[0].errand(self.model)]
+        """For each job a list of `Detections`, one for each of its things."""
         columns = []
         for number in range(len(batch[0].things)):
             rows = [self._vectors_of(job.things[number]) for job in batch]

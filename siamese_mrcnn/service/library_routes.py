@@ -32,7 +32,7 @@ async def list_references(request: Request) -> ReferenceList:
 async def add_reference(
     request: Request,
     name: Name,
-    images: Annotated[list[UploadFile], File(description="Pictures of the thing")],
+    images: Annotated[list[UploadFile], File(min_length=1, description="Pictures of the thing")],
     boxes: Annotated[str, Form(description=BOXES)] = "",
 ) -> ReferenceEntry:
     """Keep a thing by its name."""

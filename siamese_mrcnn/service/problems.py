@@ -2,6 +2,7 @@
 
 import http
 import logging
+import re
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
@@ -64,9 +65,20 @@ async def _of_http(request: Request, error: HTTPException):
         404: f"There is nothing at {request.url.path}. /docs lists what there is.",
         405: f"{request.url.path} does not take {request.method}. /docs lists what it takes.",
     }
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = _allowed(request.app, request.url.path) or headers.get("Allow", "GET")
     own = http.HTTPStatus(error.status_code).phrase == error.detail  # no more than the status says
     detail = details.get(error.status_code, error.detail) if own else error.detail
-    return problem_response(error.status_code, detail, error.headers)
+    return problem_response(error.status_code, detail, headers)
+
+
+def _allowed(app, path):
+    """The methods of a path, of which Starlette knows the first route's alone."""
+    for template, methods in app.openapi()["paths"].items():
+        if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path):
+            return ", ".join(sorted(method.upper() for method in methods))
+    return ""
 
 
 async def _of_validation(request: Request, error: RequestValidationError):

@@ -15,6 +15,7 @@ from siamese_mrcnn.service.waiting import outcome
 
 router = APIRouter(tags=["search"])
 
+THRESHOLD = "Default: that of GET /api/health"  # a form cannot say null, and so no type does
 INLINE = "reference"  # the name of a thing that has none
 
 
@@ -28,9 +29,7 @@ async def search(
         list[UploadFile], File(description="Pictures of one more thing to search for")
     ] = (),
     boxes: Annotated[str, Form(description=BOXES)] = "",
-    threshold: Annotated[
-        float | None, Form(ge=0, le=1, description="Default: that of GET /api/health")
-    ] = None,
+    threshold: Annotated[float, Form(ge=0, le=1, description=THRESHOLD)] = None,  # noqa: RUF013
 ) -> SearchAnswer:
     """Find all instances of things in pictures."""
     service, began = request.app.state.service, time.monotonic()

@@ -113,11 +113,12 @@ async function takeFound(photo, box) {
 // --- the library --------------------------------------------------------------------------------
 
 async function loadLibrary() {
-  const answer = await json("/api/references"), before = new Map(library.map((each) => [each.name, each]));
-  library = answer.references;
-  for (const each of library) {
+  const { references } = await json("/api/references");
+  const before = new Map(library.map((each) => [each.name, each]));
+  for (const each of references) {
     each.url = before.get(each.name)?.url || URL.createObjectURL(await blob(each.thumbnail));
   }
+  library = references; // with its pictures, as it may be shown at any moment
   for (const name of ticked) if (!library.some((each) => each.name === name)) ticked.delete(name);
   showLibrary();
 }

@@ -1,7 +1,7 @@
 // The gallery of results, and one of them large. What counts is above the threshold and not hidden.
 import { canvasOf, paintedMask } from "./masks.js";
 
-const THUMBNAIL = 480, LARGE = 1600; // pixels of the longer side
+const THUMBNAIL = 360, LARGE = 1600; // pixels of the longer side
 const $ = (id) => document.getElementById(id);
 
 export class Results {
@@ -76,7 +76,10 @@ export class Results {
       (isFound ? found : missing).push(entry);
       if (!isFound) continue;
       count += shown.length;
-      this.draw(entry, shown);
+      if (entry.drawn?.length !== shown.length || shown.some((one, at) => entry.drawn[at] !== one)) {
+        this.draw(entry, shown);
+        entry.drawn = shown;
+      }
       const words = `${shown.length} · ${shown.length ? shown[0].score.toFixed(2) : "hidden"}`;
       entry.card.querySelector("i").textContent = words;
       entry.card.setAttribute("aria-label", `${entry.photo.name}: ${shown.length} found`);

@@ -124,6 +124,8 @@ def test_what_makes_no_sense_is_told(client):
     )
     assert "evil.svg is no picture" in refused(answer, 415)
     assert "GET" in refused(client.get("/api/search"), 405)
+    wrong = client.put("/api/references/x")
+    assert "PUT" in refused(wrong, 405) and wrong.headers["allow"] == "DELETE, PATCH"
     assert "/docs" in refused(client.get("/api/nothing"), 404)
 
 
