@@ -51,6 +51,6 @@ lock: ## choose the newest allowed versions anew and write requirements.lock
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@echo 'setuptools>=77' | $(BIN)/uv pip compile pyproject.toml - --quiet --upgrade \
-	    --extra cpu --extra jax --extra test --universal --python-version 3.11 \
+	    --extra cpu --extra jax --extra app --extra test --universal --python-version 3.11 \
 	    --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
 	    --output-file requirements.lock

@@ -190,6 +190,19 @@ class SiameseMaskRCNN(NamedThingsMethods, MaskRCNN):
             detections += self._find(query.pyramid, chosen, geometries, query.image)
         return detections
 
+    def detect_batch(self, batch, things):
+        """Search prepared images of one shape together, each for things of its own.
+
+        Args:
+            batch: [(prepared image, `Geometry`)] of `prepare`, all of one shape.
+            things: list of vectors, as of `encode_references` with a row for each image.
+
+        Returns:
+            for each thing a list of one `Detections` for each image.
+        """
+        pyramid, geometries, pictures = self._encode_chunk(batch)
+        return [self._find(pyramid, vectors, geometries, pictures) for vectors in things]
+
     def compare(self, query, vectors):
         """What the verifier makes new scores of, for one encoded query and one reference.
 

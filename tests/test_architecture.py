@@ -31,6 +31,7 @@ SIAMESE_ORDER = [
     ["cut_paste", "figures"],
     ["training", "visualize"],
     ["experiments", "demo", "search", "weights_info"],
+    ["service"],
     ["weights_conversion"],
     ["commands"],
     ["cli"],

@@ -59,6 +59,8 @@ class MaskRCNN(TrainingMethods, WeightsMethods, MatterportMethods):
         epoch: epochs that the weights have been trained for.
         threshold: score from which on nine of ten detections were right when it was measured, as
             the file of the weights says; None: it does not.
+        keep_mask: function of a mask bool [height, width] to what is kept of it, so that no more
+            than one is whole at a time; `Detections.masks` is then a list. None keeps them whole.
         latest: checkpoint in that folder when the model was loaded or trained last.
         log_dir, checkpoint_path: folder of the current training run, and the path of its
             checkpoints with {epoch:04d} in it; texts.
@@ -79,7 +81,7 @@ class MaskRCNN(TrainingMethods, WeightsMethods, MatterportMethods):
             )
         self.mode, self.config, self.model_dir = mode, config, os.fspath(model_dir)
         self.epoch, self.log_dir, self.checkpoint, self.anchor_shape = 0, None, None, None
-        self.threshold = None
+        self.threshold, self.keep_mask = None, None
         self._functions = CompiledFunctions()
         with self._scope():
             self.network = self.make_network(config)
@@ -169,8 +171,8 @@ class MaskRCNN(TrainingMethods, WeightsMethods, MatterportMethods):
         if self.network.mask_head is not None:
             masks = self._masks(detections, found["pyramid"], geometries[0].prepared_shape)
         rows = zip(detections, masks, geometries, strict=True)
-        threshold = self.config.DETECTION_MASK_THRESHOLD
-        return [restore_detections(*each, threshold, self.network.edges) for each in rows]
+        how = (self.config.DETECTION_MASK_THRESHOLD, self.network.edges, self.keep_mask)
+        return [restore_detections(*each, *how) for each in rows]
 
     def _masks(self, detections, pyramid, shape):
         """Masks of the rows that are no padding, or of a few more: the work grows with the rows."""

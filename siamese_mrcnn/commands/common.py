@@ -138,10 +138,11 @@ def source_options(arguments):
     return {name: getattr(arguments, name) for name in names}
 
 
-def add_weights_arguments(parser):
+def add_weights_arguments(parser, default=None):
     parser.add_argument(
         "--weights",
-        required=True,
+        required=default is None,
+        default=default,
         metavar="FILE|NAME|last",
         help="trained weights; of the box: glyphs; or the latest run's",
     )

@@ -53,7 +53,7 @@ def joined(found):
     return Detections(**columns, masks=masks, **labels)
 
 
-def restore_detections(detections, masks, geometry, mask_threshold, edges=False):
+def restore_detections(detections, masks, geometry, mask_threshold, edges=False, keep_mask=None):
     """Detections of one prepared image in the pixels of the original: `Detections`.
 
     Rows from the first class 0 on are padding; boxes that have no area in the image are dropped.
@@ -65,6 +65,7 @@ def restore_detections(detections, masks, geometry, mask_threshold, edges=False)
         geometry: `mrcnn.images.image.Geometry` of the prepared image.
         mask_threshold: probability from which on a pixel belongs to a mask.
         edges: how boxes are normalised, see `mrcnn.ops.boxes.normalize`.
+        keep_mask: see `mrcnn.model.MaskRCNN`.
     """
     padding = np.flatnonzero(detections[:, 4] == 0)
     count = padding[0] if len(padding) else len(detections)
@@ -76,7 +77,11 @@ def restore_detections(detections, masks, geometry, mask_threshold, edges=False)
     )
     found["masks"] = None
     if masks is not None:
-        found["masks"] = _restore_masks(found, masks[kept], geometry, mask_threshold)
+        restored = _restored_masks(found, masks[kept], geometry, mask_threshold)
+        if keep_mask is None:
+            found["masks"] = _stack(restored, len(kept), geometry.original_shape)
+        else:
+            found["masks"] = [keep_mask(mask) for mask in restored]
     return found
 
 
@@ -88,11 +93,16 @@ def restore_boxes(boxes_normalized, geometry, edges=False):
     return boxes.denormalize((boxes_normalized - origin) / side, geometry.original_shape, edges)
 
 
-def _restore_masks(found, masks, geometry, threshold):
-    """Masks [height, width, N], each in one piece of memory: whatever follows takes one by one."""
-    restored = np.zeros((len(found["rois"]), *geometry.original_shape), dtype=bool)
+def _restored_masks(found, masks, geometry, threshold):
+    """The masks [height, width] one after the other."""
     for row, (box, class_id) in enumerate(zip(found["rois"], found["class_ids"], strict=True)):
         channel = 0 if masks.shape[-1] == 1 else class_id
-        mask = masks[row, ..., channel]
-        restored[row] = restore_mask(mask, box, geometry.original_shape, threshold)
-    return np.moveaxis(restored, 0, -1)
+        yield restore_mask(masks[row, ..., channel], box, geometry.original_shape, threshold)
+
+
+def _stack(masks, count, shape):
+    """Masks [height, width, N], each in one piece of memory: whatever follows takes one by one."""
+    stacked = np.zeros((count, *shape), dtype=bool)
+    for row, mask in enumerate(masks):
+        stacked[row] = mask
+    return np.moveaxis(stacked, 0, -1)

@@ -1,0 +1,1 @@
+"""The visual search application: a page and a REST interface over one model in memory."""
