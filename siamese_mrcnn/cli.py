@@ -27,7 +27,7 @@ COMMANDS = {
     "shapes": "draw the small data set that needs no download",
     "make-glyphs": "draw a one-shot benchmark of cluttered symbols, of any size",
     "make-scenes": "paste cut-outs of your own on photos, to train on",
-    "demo": "find symbols that the trained model of the repository never saw",
+    "demo": "find coins in photographs, and symbols that the model never saw",
 }
 DATA_SETS = ("download", "import-data", "shapes", "make-glyphs", "make-scenes")
 INTERRUPTED = 130  # what shells report for Ctrl-C

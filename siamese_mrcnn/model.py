@@ -19,7 +19,7 @@ from siamese_mrcnn.modeling.weights_layout import siamese_groups
 from siamese_mrcnn.named_things import NamedThingsMethods
 
 CHECKPOINTS = Path(__file__).parents[1] / "checkpoints"
-PRESETS = {"glyphs": CHECKPOINTS / "glyphs_split1.weights.h5"}
+PRESETS = {"photos": CHECKPOINTS / "photos", "glyphs": CHECKPOINTS / "glyphs_split1.weights.h5"}
 REFERENCES_AT_ONCE = 4  # that one query is searched for together; more take memory and no less time
 
 

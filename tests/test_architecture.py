@@ -30,7 +30,7 @@ SIAMESE_ORDER = [
     ["synthetic", "own_data", "evaluation", "model"],
     ["cut_paste", "figures"],
     ["training", "visualize"],
-    ["experiments", "demo", "search", "weights_info"],
+    ["experiments", "demo", "photo_demo", "search", "weights_info"],
     ["service"],
     ["weights_conversion"],
     ["commands"],

@@ -139,12 +139,14 @@ def source_options(arguments):
 
 
 def add_weights_arguments(parser, default=None):
+    """Which weights to load: by default a preset, or they have to be named."""
     parser.add_argument(
         "--weights",
         required=default is None,
         default=default,
         metavar="FILE|NAME|last",
-        help="trained weights; of the box: glyphs; or the latest run's",
+        help="trained weights; of the box: photos, glyphs; or the latest run's"
+        + (f" (default: {default})" if default else ""),
     )
     parser.add_argument(
         "--logs", default="logs", metavar="FOLDER", help="where runs are, for --weights last"

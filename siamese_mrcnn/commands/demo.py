@@ -1,6 +1,7 @@
-"""Find symbols that the trained model of the repository never saw, each shown by one picture.
+"""Find what one picture shows: coins in photographs, and symbols that the model never saw.
 
-Draws scenes of 80 symbols from a seed that training never used, measures the model on the 20
+Searches photographs that come with scikit-image for one coin, with the model for photographs. Then,
+with the model for symbols, draws scenes of 80 symbols from a seed that training never used, measures the model on the 20
 symbols that were left out of its training and on the others, with one reference and with five,
 and chance, and asks for symbols that scenes do not show; draws what was found; then trains some
 steps from nothing, to show that this works too.
@@ -38,13 +39,20 @@ def run(arguments):
     from siamese_mrcnn import demo
     from siamese_mrcnn.evaluation.absent import to_table as presence_table
     from siamese_mrcnn.evaluation.benchmark import run_benchmark, to_table
+    from siamese_mrcnn.model import SiameseMaskRCNN
+    from siamese_mrcnn.photo_demo import said, search_for_a_coin
 
     weights = demo.shipped_weights(arguments.weights)
     out = Path(arguments.out)
+    out.mkdir(parents=True, exist_ok=True)
+    print("1. Searching photographs for one coin", flush=True)
+    picture, found = search_for_a_coin(SiameseMaskRCNN.from_preset("photos"), out)
+    print("   " + ", ".join(f"{name}: {said(each)}" for name, each in found.items()))
+    print(f"   Look at {picture}", flush=True)
     count, seed, benchmark = arguments.scenes, arguments.seed, out / "benchmark"
-    print(f"1. Drawing {count} scenes with seed {seed}", flush=True)
+    print(f"2. Drawing {count} scenes with seed {seed}", flush=True)
     training, testing = demo.draw_scenes(out / f"glyphs_seed{seed}_{count}", count, seed)
-    print(f"2. Searching them with {weights}", flush=True)
+    print(f"3. Searching them with {weights}", flush=True)
     model = demo.load_model(weights, out)
     reports = run_benchmark(
         model, testing, demo.SPLIT, benchmark, absent=demo.ABSENT, runs=arguments.runs
@@ -53,7 +61,7 @@ def run(arguments):
     print(presence_table(next(iter(reports.values()))["presence"]), end="\n\n")
     pictures = demo.draw_sheets(model, testing, benchmark, out, not arguments.contour)
     if arguments.steps:
-        print(f"3. Training {arguments.steps} steps from random weights", flush=True)
+        print(f"4. Training {arguments.steps} steps from random weights", flush=True)
         losses = demo.train(training, arguments.steps, out)
         count = min(STEPS_AVERAGED, max(1, len(losses) // 2))
         first, last = (statistics.fmean(part) for part in (losses[:count], losses[-count:]))

@@ -41,7 +41,7 @@ def add_arguments(parser):
         metavar="FILE",
         help="pictures to search, or folders of them",
     )
-    common.add_weights_arguments(parser)
+    common.add_weights_arguments(parser, default="photos")
     parser.add_argument("--out", default="detections", metavar="FOLDER", help="where to write")
     parser.add_argument(
         "--threshold",
