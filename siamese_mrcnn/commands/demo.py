@@ -1,10 +1,10 @@
 """Find what one picture shows: coins in photographs, and symbols that the model never saw.
 
 Searches photographs that come with scikit-image for one coin, with the model for photographs. Then,
-with the model for symbols, draws scenes of 80 symbols from a seed that training never used, measures the model on the 20
-symbols that were left out of its training and on the others, with one reference and with five,
-and chance, and asks for symbols that scenes do not show; draws what was found; then trains some
-steps from nothing, to show that this works too.
+with the model for symbols, draws scenes of 80 symbols from a seed that training never used and
+measures the model on the 20 symbols that were left out of its training and on the others, with one
+reference and with five, and chance, and asks for symbols that scenes do not show; draws what was
+found; then trains some steps from nothing, to show that this works too.
 """
 
 import statistics
