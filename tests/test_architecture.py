@@ -26,10 +26,11 @@ CORE_ORDER = [
 ]
 SIAMESE_ORDER = [
     ["config", "data", "modeling", "fingerprints", "error_sentences"],
+    ["named_things"],
     ["synthetic", "own_data", "evaluation", "model"],
     ["figures"],
     ["training", "visualize"],
-    ["experiments", "demo", "photo_search", "weights_info"],
+    ["experiments", "demo", "search", "weights_info"],
     ["weights_conversion"],
     ["commands"],
     ["cli"],
