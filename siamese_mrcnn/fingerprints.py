@@ -28,12 +28,18 @@ def array_fingerprint(array):
     return hashlib.sha256(repr((array.shape, array.dtype.str)).encode() + array.data).hexdigest()
 
 
-def model_fingerprint(model):
-    """What tells models apart: their settings and the numbers of their weights."""
+def model_fingerprint(model, without=()):
+    """What tells models apart: their settings and the numbers of their weights.
+
+    Args:
+        model: with `config` and, usually, `keras_model`.
+        without: tuple of beginnings of settings that do not count.
+    """
     from mrcnn.weights.hdf5 import weight_array  # imports Keras, which takes seconds
 
     weights = hashlib.sha256()
     network = getattr(model, "keras_model", None)
     for variable in network.weights if network is not None else ():
         weights.update(np.ascontiguousarray(weight_array(variable)))
-    return fingerprint([repr(model.config.items()), weights.hexdigest()])
+    settings = [each for each in model.config.items() if not each[0].startswith(without)]
+    return fingerprint([repr(settings), weights.hexdigest()])

@@ -1,6 +1,6 @@
 """Siamese Mask R-CNN for users: train it, load and save its weights, search with it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,18 +12,15 @@ from mrcnn.data.preprocessing import as_list, is_picture, same_shape_chunks, win
 from mrcnn.images.image import Geometry
 from mrcnn.model import COMPILED_SETTINGS, MaskRCNN
 from siamese_mrcnn.config import Config
-from siamese_mrcnn.data.references import prepare_reference
+from siamese_mrcnn.data.references import ReferencesError, prepare_reference
 from siamese_mrcnn.data.training_samples import load_sample
 from siamese_mrcnn.modeling.siamese_network import SiameseNetwork
 from siamese_mrcnn.modeling.weights_layout import siamese_groups
+from siamese_mrcnn.named_things import NamedThingsMethods
 
 CHECKPOINTS = Path(__file__).parents[1] / "checkpoints"
 PRESETS = {"glyphs": CHECKPOINTS / "glyphs_split1.weights.h5"}
 REFERENCES_AT_ONCE = 4  # that one query is searched for together; more take memory and no less time
-
-
-class ReferencesError(ValueError):
-    """References that do not fit the images or each other."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +32,7 @@ class EncodedQuery:
     image: np.ndarray  # prepared uint8 [1, height, width, 3], which a verifier cuts finds from
 
 
-class SiameseMaskRCNN(MaskRCNN):
+class SiameseMaskRCNN(NamedThingsMethods, MaskRCNN):
     """Finds and segments in a query image whatever a reference shows.
 
     Args:
@@ -82,17 +79,20 @@ class SiameseMaskRCNN(MaskRCNN):
         """Load the latest checkpoint of the latest run of this NAME. Returns the report."""
         return self.load_checkpoint(self.find_last(), training_schedule, verbose)
 
-    def detect(self, references, images, verbose=0):
+    def detect(self, references, images, verbose=0, negatives=None):
         """Find in each image all instances of what its references show.
 
         Args:
             references: one entry for all images, or a list with one entry an image. An entry is
-                a crop that shows one object (array or path), or a list of K of them.
+                a crop that shows one object (array or path), or a list of K of them. Or several
+                things at once, {name: crops or vectors}, see `detect_named`.
             images: list of arrays [height, width(, channels)] or paths, of any sizes.
             verbose: 1 prints how many instances were found.
+            negatives: of named things, {anything: crops or vectors} that must not be found.
 
         Returns:
-            a `mrcnn.data.postprocessing.Detections` per image; class 1 is what the references show.
+            a `mrcnn.data.postprocessing.Detections` per image; class 1 is what the references
+            show. Of named things class k is the k-th, and `labels` are the names.
 
         Raises:
             ReferencesError: the references do not fit the images or differ in number.
@@ -101,6 +101,13 @@ class SiameseMaskRCNN(MaskRCNN):
         images = as_list(images)
         if not images:
             return []
+        if isinstance(references, Mapping):
+            return self.detect_named(references, images, verbose, negatives)
+        if negatives:
+            raise ReferencesError(
+                "What must not be found goes with things that have names: give the references as "
+                '{"thing": [crop, ...]}.'
+            )
         prepared = self._prepare_references(references, len(images))
         vectors = self.encode_references(prepared)
         detections = []
@@ -140,16 +147,15 @@ class SiameseMaskRCNN(MaskRCNN):
 
     def encode_queries(self, images):
         """Images (arrays or paths) to a list of `EncodedQuery`."""
-        encoded = []
+        return list(self.encode_one_by_one(images))
+
+    def encode_one_by_one(self, images):
+        """As `encode_queries`, but a generator: of many images, the features need not be kept."""
         for chunk in same_shape_chunks(self.prepare(images), self.config.BATCH_SIZE):
             pyramid, geometries, pictures = self._encode_chunk(chunk)
-            encoded += [
-                EncodedQuery(
-                    [level[row : row + 1] for level in pyramid], geometry, pictures[row : row + 1]
-                )
-                for row, geometry in enumerate(geometries)
-            ]
-        return encoded
+            for row, geometry in enumerate(geometries):
+                features = [level[row : row + 1] for level in pyramid]
+                yield EncodedQuery(features, geometry, pictures[row : row + 1])
 
     def detect_encoded(self, queries, vectors):
         """Detect with encoded queries and references.

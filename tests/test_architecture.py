@@ -26,11 +26,12 @@ CORE_ORDER = [
 ]
 SIAMESE_ORDER = [
     ["config", "data", "modeling", "fingerprints", "error_sentences"],
+    ["named_things"],
     ["synthetic", "own_data", "evaluation", "model"],
     ["cut_paste", "figures"],
     ["training", "visualize"],
-    ["experiments", "demo", "photo_search", "weights_info", "service"],
-    ["weights_conversion"],
+    ["experiments", "demo", "search", "weights_info"],
+    ["weights_conversion", "service"],
     ["commands"],
     ["cli"],
 ]

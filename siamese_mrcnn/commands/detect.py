@@ -63,7 +63,7 @@ def run(arguments):
         )
     common.load_backend(arguments)
     from mrcnn.locks import alone_in
-    from siamese_mrcnn.photo_search import PhotoSearch, write_ranking
+    from siamese_mrcnn.search.photos import PhotoSearch, write_ranking
 
     crops = read_references(arguments.reference, arguments.box)
     model = common.detection_model(

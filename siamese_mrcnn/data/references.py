@@ -16,6 +16,10 @@ logger = logging.getLogger(__name__)
 IMAGES_TRIED = 100  # that fail, before a category counts as unusable
 
 
+class ReferencesError(ValueError):
+    """References that do not fit the images or each other."""
+
+
 class NoReferenceError(ValueError):
     """A category, image or crop that gives no reference."""
 

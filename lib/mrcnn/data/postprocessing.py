@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from mrcnn.data.exports import coco_results, cut_outs, supervision_detections
 from mrcnn.images.masks import restore_mask
 from mrcnn.ops import boxes
 
@@ -11,7 +12,7 @@ class Detections(dict):
 
     rois: int32 [N, (y1, x1, y2, x2)], pixels of the image, y2 and x2 outside of the box;
     class_ids: int32 [N]; scores: float32 [N], best first; masks: bool [height, width, N], or
-    None from a model without masks.
+    None from a model without masks. Things that have names add labels: list of N names.
     """
 
     def __getattr__(self, name):
@@ -23,8 +24,46 @@ class Detections(dict):
     def __len__(self):
         return len(self["rois"])
 
+    def to_coco(self, image_id):
+        """COCO results, class ids as categories, see `mrcnn.data.exports.coco_results`."""
+        return coco_results(self, image_id, self["class_ids"])
+
+    def to_supervision(self):
+        """See `mrcnn.data.exports.supervision_detections`."""
+        return supervision_detections(self)
+
+    def crops(self, image):
+        """See `mrcnn.data.exports.cut_outs`."""
+        return cut_outs(self, image)
+
+    def rows(self, indices):
+        """Some of the instances, in the order of their indices [n]: `Detections`."""
+        indices = np.asarray(indices, dtype=int)
+        chosen = {name: self[name][indices] for name in ("rois", "class_ids", "scores")}
+        masks = self["masks"]
+        if masks is not None:
+            masks = np.moveaxis(np.moveaxis(masks, -1, 0)[indices], 0, -1)
+        labels = {"labels": [self["labels"][row] for row in indices]} if "labels" in self else {}
+        return Detections(**chosen, masks=masks, **labels)
+
     def __bool__(self):
         return len(self) > 0
+
+
+def joined(found):
+    """Several `Detections` of one image, one after the other."""
+    columns = {
+        name: np.concatenate([each[name] for each in found])
+        for name in ("rois", "class_ids", "scores")
+    }
+    masks = None
+    if all(each["masks"] is not None for each in found):
+        parts = [np.moveaxis(each["masks"], -1, 0) for each in found]
+        masks = np.moveaxis(np.concatenate(parts), 0, -1)
+    labels = {}
+    if all("labels" in each for each in found):
+        labels["labels"] = [label for each in found for label in each["labels"]]
+    return Detections(**columns, masks=masks, **labels)
 
 
 def restore_detections(detections, masks, geometry, mask_threshold, edges=False, keep_mask=None):

@@ -222,7 +222,7 @@ def test_contours_alone_if_asked_for(finder, picture, tmp_path, monkeypatch, arg
         seen.append(filled)
         path.touch()
 
-    monkeypatch.setattr("siamese_mrcnn.photo_search.draw_result", draw)
+    monkeypatch.setattr("siamese_mrcnn.search.photos.draw_result", draw)
     path = picture("a.jpg")
     common_arguments = ("--reference", path, "--image", path, "--weights", "w.h5")
     assert call("detect", *common_arguments, "--out", tmp_path / "out", *arguments) == 0

@@ -1,0 +1,161 @@
+"""Several things searched for at once, each by its name; and things that must not be found."""
+
+import numpy as np
+from keras import ops
+
+from mrcnn.data.postprocessing import Detections, joined
+from mrcnn.data.preprocessing import is_picture
+from mrcnn.ops import boxes
+from siamese_mrcnn.data.references import ReferencesError, prepare_reference
+from siamese_mrcnn.modeling.matching import LEVELS
+from siamese_mrcnn.modeling.verification import EMBEDDING
+
+SAME_PLACE = 0.5  # intersection over union from which on a negative speaks of the same instance
+
+
+class NamedThingsMethods:
+    """For `siamese_mrcnn.model.SiameseMaskRCNN`, whose methods these use."""
+
+    def detect_named(self, things, images, verbose=0, negatives=None):
+        """Find several things in each image, which is encoded once for all of them.
+
+        Args:
+            things: {name: references or vectors}, see `encode_things`.
+            images: list of arrays [height, width(, channels)] or paths.
+            verbose: 1 prints how many instances were found.
+            negatives: as things, what must not be found; its names say nothing.
+
+        Returns:
+            a `Detections` per image, see `detect_things`.
+
+        Raises:
+            ReferencesError: there are no things, or one has no references.
+            mrcnn.images.image.ImageError: a reference or image is none, or empty.
+        """
+        things, negatives = self.encode_things(things), self.encode_things(negatives or {})
+        detections = [
+            self.detect_things(query, things, negatives) for query in self.encode_one_by_one(images)
+        ]
+        if verbose:
+            print(f"Found {[len(each) for each in detections]} instances.")
+        return detections
+
+    def encode_things(self, things):
+        """References of things to their vectors, the means of their shots.
+
+        Args:
+            things: {name: references or vectors}. References are one or a list of
+                `siamese_mrcnn.search.reference.Reference`, arrays or paths of crops. Vectors, as
+                this method returns them, are passed on.
+
+        Returns:
+            {name: [float32 [1, channels], ...] for P2..P6 and, if there is one, the verifier}
+        """
+        return {name: self._vectors_of(name, shown) for name, shown in things.items()}
+
+    def detect_things(self, query, things, negatives=None):
+        """Find several things in one query.
+
+        What two things are found at is kept for the better one. A detection is dropped where a
+        negative has one of higher score.
+
+        Args:
+            query: `siamese_mrcnn.model.EncodedQuery`.
+            things: {name: vectors}, as of `encode_things`.
+            negatives: the same of what must not be found.
+
+        Returns:
+            `Detections` over all things, best first, with `labels`; class k is the k-th name.
+        """
+        if not things:
+            raise ReferencesError("There is nothing to search for: give at least one thing.")
+        vectors = [*things.values(), *(negatives or {}).values()]
+        stacked = [np.concatenate(level) for level in zip(*vectors, strict=True)]
+        found = self.detect_encoded([query], stacked)
+        named = label(dict(zip(things, found, strict=False)))
+        standing = without_refuted(named, found[len(things) :])
+        return without_doubles(standing, self.config.DETECTION_NMS_THRESHOLD)
+
+    def _vectors_of(self, name, shown):
+        if is_picture(shown) or hasattr(shown, "crop"):
+            shown = [shown]
+        shown = list(shown)
+        if not shown:
+            raise ReferencesError(f"{name!r} needs at least one reference, but has none.")
+        if all(_is_vector(each) for each in shown):
+            return self._checked_vectors(name, shown)
+        # Shot by shot, so that one compiled function serves any number.
+        shots = [self.encode_references(_prepared(each, self.config)) for each in shown]
+        return [
+            np.mean([ops.convert_to_numpy(each) for each in level], axis=0)
+            for level in zip(*shots, strict=True)
+        ]
+
+    def _checked_vectors(self, name, vectors):
+        expected = [self.config.FPN_FEATUREMAPS] * len(LEVELS)
+        expected += [] if self.network.verifier is None else [EMBEDDING]
+        channels = [each.shape[1] for each in vectors]
+        if channels != expected:
+            raise ReferencesError(
+                f"The vectors of {name!r} are of another model: expected {expected} channels, but "
+                f"got {channels}. Encode its references with this model."
+            )
+        return [ops.convert_to_numpy(each) for each in vectors]
+
+
+def label(found):
+    """{name: `Detections`} of one image as one, best first, with `labels`; class k is the k-th."""
+    labelled = [
+        Detections(
+            {
+                **each,
+                "class_ids": np.full(len(each), number, np.int32),
+                "labels": [name] * len(each),
+            }
+        )
+        for number, (name, each) in enumerate(found.items(), start=1)
+    ]
+    together = joined(labelled)
+    return together.rows(np.argsort(-together.scores, kind="stable"))
+
+
+def without_refuted(found, negatives):
+    """`Detections` but those where a negative one of higher score is: an IoU above `SAME_PLACE`.
+
+    Args:
+        found: `Detections`.
+        negatives: list of `Detections` of what must not be found.
+    """
+    standing = np.ones(len(found), bool)
+    for negative in negatives:
+        there = boxes.overlaps(found.rois, negative.rois) > SAME_PLACE
+        surer = negative.scores[None, :] > found.scores[:, None]
+        standing &= ~(there & surer).any(axis=1)
+    return found.rows(np.flatnonzero(standing))
+
+
+def without_doubles(found, threshold):
+    """`Detections`, best first, but those that overlap a better one of another class.
+
+    Args:
+        threshold: intersection over union above which two are one.
+    """
+    same = boxes.overlaps(found.rois, found.rois) > threshold
+    same &= found.class_ids[:, None] != found.class_ids[None, :]
+    kept = []
+    for row in range(len(found)):
+        if not same[row, kept].any():
+            kept.append(row)
+    return found.rows(kept)
+
+
+def _is_vector(value):
+    """Vectors have one row; no picture of a thing has."""
+    shape = getattr(value, "shape", ())
+    return len(shape) == 2 and shape[0] == 1
+
+
+def _prepared(reference, config):
+    """One shot as `encode_references` takes it."""
+    crop = reference.crop() if hasattr(reference, "crop") else reference
+    return prepare_reference(crop, config)[None, None]
