@@ -8,8 +8,8 @@ import numpy as np
 from pycocotools import mask as rle_tools
 
 from mrcnn.files import disk_explained, written_whole
+from mrcnn.images.run_lengths import run_lengths_of
 from mrcnn.locks import LOCK, alone_in
-from siamese_mrcnn.data.rle import run_lengths_of
 
 JPEG_QUALITY = 95
 

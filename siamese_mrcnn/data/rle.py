@@ -1,21 +1,13 @@
-"""COCO's run-length masks: made of masks, and checked before pycocotools decodes them.
+"""COCO's run-length masks, checked before pycocotools decodes them.
 
 Run lengths count pixels down the columns: of 0, of 1, of 0, and so on. pycocotools leaves pixels
 that a cut-off mask does not mention to chance, so what does not add up is refused here.
 """
 
-import cv2
 import numpy as np
 from pycocotools import mask as rle_tools
 
 MOST_GROUPS = 7  # of five bits, of a number
-
-
-def run_lengths_of(mask):
-    """The run lengths of a mask [height, width] bool, in pycocotools' compressed form."""
-    pixels = np.ascontiguousarray(mask, dtype=bool).view(np.uint8)
-    # Column by column, as run lengths count: OpenCV turns a mask in a tenth of numpy's time.
-    return rle_tools.encode(cv2.transpose(pixels).T)
 
 
 def checked_run_lengths(outline, height, width):

@@ -14,10 +14,10 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from mrcnn.data.dataset import checked_instances
+from mrcnn.data.exports import coco_results
 from mrcnn.data.postprocessing import Detections
 from siamese_mrcnn.data.coco_annotations import Annotations, decode_mask
 from siamese_mrcnn.data.coco_writer import annotation_entry
-from siamese_mrcnn.data.rle import run_lengths_of
 
 METRICS = (
     "AP",
@@ -36,12 +36,6 @@ METRICS = (
 IOU_TYPES = ("bbox", "segm")
 
 
-def encode_mask(mask):
-    """Code a mask [height, width] bool as a run-length dictionary that JSON can hold."""
-    code = run_lengths_of(mask)
-    return {"size": [int(side) for side in code["size"]], "counts": code["counts"].decode("ascii")}
-
-
 def encode_detections(detections, image_id, category_id):
     """Code what was found in one image as COCO results of one category.
 
@@ -50,19 +44,7 @@ def encode_detections(detections, image_id, category_id):
             boxes only, `masks` [height, width, N] bool.
         image_id, category_id: the ids of the data set's source.
     """
-    masks = detections.get("masks")
-    results = []
-    for index, (y1, x1, y2, x2) in enumerate(np.asarray(detections["rois"]).tolist()):
-        result = {
-            "image_id": image_id,
-            "category_id": category_id,
-            "bbox": [x1, y1, x2 - x1, y2 - y1],
-            "score": float(detections["scores"][index]),
-        }
-        if masks is not None:
-            result["segmentation"] = encode_mask(masks[:, :, index])
-        results.append(result)
-    return results
+    return coco_results(detections, image_id, [category_id] * len(detections["rois"]))
 
 
 def decode_results(results):

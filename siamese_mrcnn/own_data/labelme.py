@@ -11,9 +11,9 @@ import math
 import numpy as np
 from PIL import Image
 
+from mrcnn.images.run_lengths import encode_mask
 from siamese_mrcnn.data.annotation_check import MOST_PIXELS
 from siamese_mrcnn.data.outlines import AnnotationError
-from siamese_mrcnn.data.rle import run_lengths_of
 
 CORNERS_OF_CIRCLE = 64
 
@@ -121,8 +121,7 @@ def _mask(text, points, content):
     whole = np.zeros((height, width), bool)
     place = whole[y : y + part.shape[0], x : x + part.shape[1]]
     place[...] = part[: place.shape[0], : place.shape[1]]
-    code = run_lengths_of(whole)
-    return {"size": list(whole.shape), "counts": code["counts"].decode("ascii")}
+    return encode_mask(whole)
 
 
 # The types that have an area: how to make a polygon of their points.

@@ -11,9 +11,9 @@ from mrcnn.files import atomic_path, written_whole
 from mrcnn.harmless_text import for_csv
 from mrcnn.images.image import read_image
 from mrcnn.images.picture_files import open_picture
+from mrcnn.images.run_lengths import encode_mask
 from mrcnn.visualize import show_image
 from siamese_mrcnn.data.references import prepare_reference
-from siamese_mrcnn.evaluation.coco_metrics import encode_mask
 from siamese_mrcnn.figures.detections import draw_result, save_figure
 from siamese_mrcnn.figures.query_grids import justified_axes
 from siamese_mrcnn.fingerprints import (

@@ -1,7 +1,10 @@
 """What the service answers, as /docs describes it. Boxes are [y1, x1, y2, x2] in pixels."""
 
+import numpy as np
 from pycocotools import mask as rle_tools
 from pydantic import BaseModel, Field
+
+from mrcnn.ops.boxes import overlaps
 
 Box = tuple[int, int, int, int]
 
@@ -94,7 +97,7 @@ class PhotoList(BaseModel):
     example: Example | None
 
 
-def searched_image(name, shape, things, found, threshold):
+def searched_image(name, shape, things, found, threshold, overlap):
     """What `Found` tells of one picture: a `SearchedImage`.
 
     Args:
@@ -103,20 +106,38 @@ def searched_image(name, shape, things, found, threshold):
         things: the `Thing`s that were searched for.
         found: `Detections` of each, masks as run lengths.
         threshold: what scores less is left out.
+        overlap: intersection over union above which finds of two things are one, the better's.
     """
-    instances, presence = [], {}
-    for thing, detections in zip(things, found, strict=True):
-        scores = [float(score) for score in detections["scores"]]
-        presence[thing.name] = max(scores, default=0.0)
-        instances += [
-            _instance(thing.name, score, detections, row)
-            for row, score in enumerate(scores)
-            if score >= threshold
-        ]
-    instances.sort(key=lambda each: -each.score)
+    instances = [
+        _instance(thing.name, float(score), detections, row)
+        for thing, detections in zip(things, found, strict=True)
+        for row, score in enumerate(detections["scores"])
+    ]
+    instances = _without_doubles(sorted(instances, key=lambda each: -each.score), overlap)
+    presence = {thing.name: 0.0 for thing in things}
+    for each in reversed(instances):
+        presence[each.name] = each.score
     return SearchedImage(
-        image=name, height=shape[0], width=shape[1], presence=presence, instances=instances
+        image=name,
+        height=shape[0],
+        width=shape[1],
+        presence=presence,
+        instances=[each for each in instances if each.score >= threshold],
     )
+
+
+def _without_doubles(instances, overlap):
+    """Instances, best first, but those where a better one of another name is."""
+    if not instances:
+        return []
+    rois = np.array([each.box for each in instances], np.float32)
+    names = np.array([each.name for each in instances])
+    same = (overlaps(rois, rois) > overlap) & (names[:, None] != names[None, :])
+    kept = []
+    for row in range(len(instances)):
+        if not same[row, kept].any():
+            kept.append(row)
+    return [instances[row] for row in kept]
 
 
 def _instance(name, score, detections, row):

@@ -11,8 +11,8 @@ import numpy as np
 
 from mrcnn.data.preprocessing import prepare_inputs
 from mrcnn.images.image import Geometry
+from mrcnn.images.run_lengths import run_lengths_of
 from siamese_mrcnn.data.references import prepare_reference
-from siamese_mrcnn.data.rle import run_lengths_of
 from siamese_mrcnn.fingerprints import array_fingerprint
 
 logger = logging.getLogger(__name__)
@@ -220,8 +220,12 @@ class Engine:
     def _vectors_of(self, thing):
         """Vectors [1, channels] of a thing, kept for who asks again."""
         if thing.key not in self._vectors:
-            vectors = self.model.encode_references(thing.crops[None])
-            self._vectors[thing.key] = [np.asarray(vector) for vector in vectors]
+            # Shot by shot, so that one compiled function serves any number.
+            shots = [self.model.encode_references(crop[None, None]) for crop in thing.crops]
+            self._vectors[thing.key] = [
+                np.mean([np.asarray(each) for each in level], axis=0)
+                for level in zip(*shots, strict=True)
+            ]
             if len(self._vectors) > VECTORS_KEPT:
                 self._vectors.popitem(last=False)
         self._vectors.move_to_end(thing.key)

@@ -1,6 +1,7 @@
 """`/api/references`: the library of things that are kept by name."""
 
 import contextlib
+import logging
 import threading
 from typing import Annotated
 from urllib.parse import quote
@@ -8,12 +9,13 @@ from urllib.parse import quote
 from fastapi import APIRouter, File, Form, Request, UploadFile
 from fastapi.responses import FileResponse, Response
 
-from mrcnn.harmless_text import for_terminal
+from siamese_mrcnn.search.library_index import LibraryError, checked_name
 from siamese_mrcnn.search.reference import Reference
 from siamese_mrcnn.service.answers import ReferenceEntry, ReferenceList
 from siamese_mrcnn.service.problems import ProblemError
 from siamese_mrcnn.service.reference_forms import BOXES, read_crops
 
+logger = logging.getLogger(__name__)
 router = APIRouter(tags=["library"])
 
 _changing = threading.Lock()  # names are looked at before they are taken
@@ -39,7 +41,7 @@ async def add_reference(
     service = request.app.state.service
     if len(images) > service.limits.shots:
         raise ProblemError(422, f"{service.limits.shots} pictures show a thing at most.")
-    if len(service.library.names()) >= service.limits.library:
+    if len(await service.decoded(_things, service.library)) >= service.limits.library:
         raise ProblemError(
             409,
             f"The library holds {service.limits.library} things, as many as it may. Delete one.",
@@ -66,8 +68,7 @@ async def delete_reference(request: Request, name: str):
 async def thumbnail(request: Request, name: str):
     """A small picture of a thing."""
     service = request.app.state.service
-    _refuse_unknown(service.library, name)
-    return FileResponse(await service.decoded(service.library.thumbnail, name))
+    return FileResponse(await service.decoded(_thumbnail, service.library, name))
 
 
 async def things_of_library(service, names):
@@ -83,33 +84,62 @@ async def things_of_library(service, names):
     return things
 
 
+def _things(library):
+    """{name: entry of the library's index}
+
+    Raises:
+        ProblemError: 503, the index cannot be read.
+    """
+    try:
+        return library.entries()
+    except (LibraryError, OSError) as error:
+        logger.error("The library cannot be read.", exc_info=error)
+        raise ProblemError(
+            503, "The library cannot be read; the service's log says why.", {"Retry-After": "60"}
+        ) from error
+
+
 def _entries(library):
-    return [_entry(library, name) for name in library.names()]
+    return [_entry(name, thing) for name, thing in sorted(_things(library).items())]
 
 
-def _entry(library, name):
+def _entry(name, thing):
     path = f"/api/references/{quote(name, safe='')}/thumbnail"
-    return ReferenceEntry(name=name, shots=len(library.crops(name)), thumbnail=path)
+    return ReferenceEntry(name=name, shots=thing.shots, thumbnail=path)
 
 
 def _crops(library, name):
+    return _of_known(library, name, library.crops)
+
+
+def _thumbnail(library, name):
+    return _of_known(library, name, library.thumbnail)
+
+
+def _of_known(library, name, ask):
+    """What the library says of a name that it has; it may have lost it a moment ago."""
     _refuse_unknown(library, name)
-    return library.crops(name)
+    try:
+        return ask(name)
+    except ValueError as error:
+        raise ProblemError(404, f"The library has lost {name!r}, or its pictures.") from error
 
 
 def _add(library, name, crops):
     with _told():
+        name = checked_name(name)
         _refuse_taken(library, name)
-        library.add(name, [Reference(crop, (0, 0, *crop.shape[:2])) for crop in crops])
-    return _entry(library, name)
+        library.add(name, [Reference(crop) for crop in crops])
+        return _entry(name, _things(library)[name])
 
 
 def _rename(library, name, new_name):
     with _told():
+        new_name = checked_name(new_name)
         _refuse_unknown(library, name)
         _refuse_taken(library, new_name)
         library.rename(name, new_name)
-    return _entry(library, new_name)
+        return _entry(new_name, _things(library)[new_name])
 
 
 def _delete(library, name):
@@ -119,16 +149,12 @@ def _delete(library, name):
 
 
 def _refuse_unknown(library, name):
-    if name not in library.names():
+    if name not in _things(library):
         raise ProblemError(404, f"The library has no {name!r}. GET /api/references lists it.")
 
 
 def _refuse_taken(library, name):
-    if "/" in name or "\\" in name or name != for_terminal(name).strip():
-        raise ProblemError(
-            422, "A name is of letters, spaces between them and signs, without slashes. Choose one."
-        )
-    if name in library.names():
+    if name in _things(library):
         raise ProblemError(409, f"The library has {name!r} already. Choose another name.")
 
 
@@ -138,5 +164,12 @@ def _told():
     with _changing:
         try:
             yield
-        except ValueError as error:
+        except LibraryError as error:
             raise ProblemError(422, str(error)) from error
+        except OSError as error:  # the disk is full, or another program is at it
+            logger.error("The library cannot be changed.", exc_info=error)
+            raise ProblemError(
+                503,
+                "The library cannot be changed; the service's log says why. Try again later.",
+                {"Retry-After": "10"},
+            ) from error

@@ -45,8 +45,9 @@ async def search(
         request, service, lambda: service.engine.submit([p for _, p in pictures], tuple(things))
     )
     threshold = service.engine.default_threshold if threshold is None else threshold
+    overlap = service.engine.model.config.DETECTION_NMS_THRESHOLD
     answers = [
-        searched_image(name, geometry.original_shape, things, each.detections, threshold)
+        searched_image(name, geometry.original_shape, things, each.detections, threshold, overlap)
         for (name, (_, geometry)), each in zip(pictures, found, strict=True)
     ]
     times = Times(

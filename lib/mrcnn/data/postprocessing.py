@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from mrcnn.data.exports import coco_results, cut_outs, supervision_detections
 from mrcnn.images.masks import restore_mask
 from mrcnn.ops import boxes
 
@@ -22,6 +23,18 @@ class Detections(dict):
 
     def __len__(self):
         return len(self["rois"])
+
+    def to_coco(self, image_id):
+        """COCO results, class ids as categories, see `mrcnn.data.exports.coco_results`."""
+        return coco_results(self, image_id, self["class_ids"])
+
+    def to_supervision(self):
+        """See `mrcnn.data.exports.supervision_detections`."""
+        return supervision_detections(self)
+
+    def crops(self, image):
+        """See `mrcnn.data.exports.cut_outs`."""
+        return cut_outs(self, image)
 
     def rows(self, indices):
         """Some of the instances, in the order of their indices [n]: `Detections`."""

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from coco_folder import HEIGHT, WIDTH, compressed_run_lengths, plain_run_lengths
+from mrcnn.images.run_lengths import run_lengths_of
 from siamese_mrcnn.data.rle import (
     checked_run_lengths,
     damaged_texts,
     expand_counts,
-    run_lengths_of,
 )
 
 

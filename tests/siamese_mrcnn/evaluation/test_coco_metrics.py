@@ -10,6 +10,7 @@ from pycocotools import mask as run_length
 from pycocotools.coco import COCO
 
 from mrcnn.data.dataset import Dataset
+from mrcnn.images.run_lengths import encode_mask
 from siamese_mrcnn.data.coco import CocoDataset
 from siamese_mrcnn.data.outlines import AnnotationError
 from siamese_mrcnn.evaluation.coco_metrics import (
@@ -17,7 +18,6 @@ from siamese_mrcnn.evaluation.coco_metrics import (
     coco_metrics,
     decode_results,
     encode_detections,
-    encode_mask,
     ground_truth,
     source_ids,
 )

@@ -7,7 +7,7 @@ import matplotlib.colors
 import numpy as np
 import pytest
 
-from siamese_mrcnn.evaluation.coco_metrics import encode_mask
+from mrcnn.images.run_lengths import encode_mask
 from siamese_mrcnn.figures.judged_queries import FALSE_POSITIVE, IGNORED, TRUE_POSITIVE, Judged
 from siamese_mrcnn.figures.query_grids import (
     COLORS,

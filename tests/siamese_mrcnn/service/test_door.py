@@ -111,8 +111,9 @@ async def _crowd():
     door = Door(application, Limits(requests=3))
     scope = {"type": "http", "method": "GET", "path": "/", "headers": [(b"host", b"localhost")]}
     crowd = [asyncio.create_task(door(scope, None, send)) for _ in range(5)]
-    while len(answers) < 2:
-        await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        while len(answers) < 2:
+            await asyncio.sleep(0)
     assert answers == [429, 429]
     opened.set()
     await asyncio.gather(*crowd)

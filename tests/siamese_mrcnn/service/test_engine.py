@@ -128,6 +128,13 @@ def test_references_are_encoded_once(engine):
     assert engine.model.encoded == 2
 
 
+def test_shots_are_averaged_whatever_their_number(engine):
+    crops = [np.full((40, 40, 3), (value, 100, 100), np.uint8) for value in (40, 60, 80)]
+    (vector,) = engine._vectors_of(engine.thing("thing", crops))
+    np.testing.assert_allclose(vector, [[60, 100, 100]], atol=2)
+    assert engine.model.encoded == 3
+
+
 def test_all_finds_are_kept_and_the_threshold_that_was_measured_is_the_default(engine):
     assert engine.model.config.DETECTION_MIN_CONFIDENCE == 0
     assert engine.default_threshold == 0.4

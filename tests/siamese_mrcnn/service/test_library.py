@@ -57,13 +57,39 @@ def test_a_name_that_was_used_before_means_what_it_says_now(client):
     "name", ["x", "../x", "..", "a/b", "a\\b", "\x00", "", " ", "CON", "é" * 100]
 )
 def test_no_name_leads_out_of_the_library(client, tmp_path, name):
-    def outside():
-        library = tmp_path / "library"
-        return {path for path in tmp_path.rglob("*") if library not in (path, *path.parents)}
-
-    before = outside()
     assert keep(client, name).status_code in (201, 422)
-    assert outside() == before
+    inside = tmp_path / "library"
+    assert [path for path in tmp_path.rglob("*") if not path.is_relative_to(inside)] == [
+        tmp_path / "uploads"
+    ]
+
+
+def test_a_library_that_is_damaged_is_told_and_left_alone(client, tmp_path):
+    keep(client, "thing")
+    index = tmp_path / "library" / "library.json"
+    whole = index.read_text()
+    index.write_text(whole[:40])
+    for answer in (
+        client.get("/api/references"),
+        client.get("/api/references/thing/thumbnail"),
+        client.delete("/api/references/thing"),
+        keep(client, "other"),
+        search(client, {"p": scene()}, None, names=["thing"]),
+    ):
+        assert answer.status_code == 503
+        assert "log says why" in answer.json()["detail"]
+        assert str(tmp_path) not in answer.text
+    index.write_text(whole)
+    assert names(client) == ["thing"]
+    next((tmp_path / "library").glob("*/shot_1.png")).unlink()
+    answer = search(client, {"p": scene()}, None, names=["thing"])
+    assert answer.status_code == 404 and "lost" in answer.json()["detail"]
+
+
+def test_names_are_kept_as_the_library_writes_them(client):
+    assert keep(client, "  cafe\u0301 ").json()["name"] == "caf\u00e9"
+    assert keep(client, "caf\u00e9").status_code == 409
+    assert client.delete("/api/references/caf%C3%A9").status_code == 204
 
 
 def test_problems_are_told(client):

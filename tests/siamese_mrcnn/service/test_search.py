@@ -82,6 +82,16 @@ def test_several_things_are_searched_for_at_once(client, service):
     assert only["name"] == "grass" and only["box"][0] > 60
 
 
+def test_what_two_things_are_found_at_is_the_better_ones(client):
+    keep(client, "red", RED)
+    keep(client, "almost red", tuple(side + 15 for side in RED))
+    answer = search(client, {"p": PAIR}, None, names=["almost red", "red"]).json()["images"][0]
+    assert [each["name"] for each in answer["instances"]] == ["red"]
+    assert answer["presence"]["almost red"] == 0 and answer["presence"]["red"] > 0.99
+    (alone,) = search(client, {"p": PAIR}, None, names=["almost red"]).json()["images"]
+    assert alone["presence"]["almost red"] == alone["instances"][0]["score"] > 0.5
+
+
 def test_a_reference_may_have_several_shots(client):
     both = scene((RED, (10, 10, 50, 60)), (tuple(side + 30 for side in RED), (60, 10, 100, 60)))
     files = [("images", ("p", file_of(scene((RED, BOX)))))]
