@@ -1,6 +1,7 @@
 """Speed of drawing glyph scenes on one core: `python -m benchmarks.glyphs`."""
 
 import argparse
+import functools
 import tempfile
 import time
 from pathlib import Path
@@ -9,7 +10,8 @@ import cv2
 
 from siamese_mrcnn.synthetic.glyph_categories import choose_categories
 from siamese_mrcnn.synthetic.glyph_scenes import glyph_field
-from siamese_mrcnn.synthetic.glyphs import Piece, draw_piece
+from siamese_mrcnn.synthetic.glyphs import draw_indexed_scene
+from siamese_mrcnn.synthetic.pieces import Piece, draw_piece
 
 WARM_UP = 8  # scenes
 
@@ -33,9 +35,10 @@ def main():
         glyph_field(character)
     _report(f"fields of {len(characters)} glyphs", start)
 
+    draw = functools.partial(draw_indexed_scene, recipe)
     with tempfile.TemporaryDirectory() as folder:
-        draw_piece(Piece(Path(folder), recipe, "train", 0, WARM_UP))
-        piece = Piece(Path(folder), recipe, "train", WARM_UP, WARM_UP + arguments.scenes)
+        draw_piece(Piece(Path(folder), recipe, draw, "train", 0, WARM_UP))
+        piece = Piece(Path(folder), recipe, draw, "train", WARM_UP, WARM_UP + arguments.scenes)
         start = time.perf_counter(), time.process_time()
         draw_piece(piece)
         wall, cpu = _report(f"{arguments.scenes} scenes of {arguments.size} pixels", start)

@@ -25,8 +25,10 @@ COMMANDS = {
     "import-data": "bring data of your own into COCO's layout",
     "shapes": "draw the small data set that needs no download",
     "make-glyphs": "draw a one-shot benchmark of cluttered symbols, of any size",
+    "make-scenes": "paste cut-outs of your own on photos, to train on",
     "demo": "find symbols that the trained model of the repository never saw",
 }
+DATA_SETS = ("download", "import-data", "shapes", "make-glyphs", "make-scenes")
 INTERRUPTED = 130  # what shells report for Ctrl-C
 TERMINATED = 143  # for SIGTERM, by which systems ask a program to end
 UNREAD = 141  # and for a program whose reader, say `head`, has ended
@@ -104,7 +106,8 @@ def _parser():
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, summary in COMMANDS.items():
-        command = importlib.import_module(f"siamese_mrcnn.commands.{name.replace('-', '_')}")
+        folder = "commands.data_sets" if name in DATA_SETS else "commands"
+        command = importlib.import_module(f"siamese_mrcnn.{folder}.{name.replace('-', '_')}")
         subparser = commands.add_parser(
             name,
             help=summary,

@@ -30,8 +30,8 @@ class Config(mrcnn.config.Config):
     NUM_TARGETS = 1  # references per query in training (K-shot)
     # Share of the samples of training whose references show what the image does not, and share of
     # those that show something like what it does (`siamese_mrcnn.data.near_categories`).
-    NEGATIVE_QUERIES = 0
-    HARD_NEGATIVES = 0
+    NEGATIVE_QUERIES = 0.0
+    HARD_NEGATIVES = 0.0
     # How references are fed when detecting; the original forgot to subtract (profile "official").
     SUBTRACT_MEAN_FROM_REFERENCE = True
 
@@ -63,6 +63,10 @@ class Config(mrcnn.config.Config):
         # K, height, width, channels of the prepared references of one query
         side = self.TARGET_MAX_DIM
         self.computed("TARGET_SHAPE", (self.NUM_TARGETS, side, side, 3), "TARGET_MAX_DIM")
+
+    @staticmethod
+    def defaults():
+        return {**vars(Config), **mrcnn.config.Config.defaults()}
 
     def validate(self):
         if (self.FEATURES, self.CONVENTIONS) != ("fpn", "matterport"):

@@ -1,9 +1,9 @@
 """What commands say when something goes wrong: one sentence, whatever was raised."""
 
-import errno
 import os
 import sysconfig
 
+from mrcnn.files import DISK_FULL, IN_HAND
 from mrcnn.harmless_text import for_terminal
 
 OURS = ("mrcnn", "siamese_mrcnn")
@@ -14,15 +14,14 @@ REPORT = (
 )
 
 
-def sentence_of(error, file=None):
+def sentence_of(error):
     """What an error says, harmless for the terminal.
 
     Args:
         error: an exception. Those that this program raises are sentences; all others are told with
-            their kind, the file in hand, and where to report them.
-        file: in hand, if the caller knows; else what was noted on the error.
+            their kind, the file in hand (`mrcnn.files.in_hand`), and where to report them.
     """
-    text = _foreseen(error) or _unforeseen(error, file)
+    text = _foreseen(error) or _unforeseen(error)
     return for_terminal(text, keep="\n")
 
 
@@ -30,22 +29,31 @@ def _foreseen(error):
     """The sentence of an error that somebody has thought of, "" of another."""
     if isinstance(error, OSError) and error.strerror and error.errno is not None:
         if error.filename is None:
-            return ""
+            full = error.errno in DISK_FULL
+            return (
+                f"A file could not be written: {error.strerror}. Free some space." if full else ""
+            )
         # A copy that finds the disk full blames the source.
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT) and error.filename2 is not None
+        full = error.errno in DISK_FULL and error.filename2 is not None
         path = error.filename2 if full else error.filename
         return f"{os.fsdecode(path) if isinstance(path, bytes) else path}: {error.strerror}."
     if isinstance(error, MemoryError):
-        return f"There is not enough memory{_more(error)}. Take smaller pictures or batches."
+        files = "".join(f" ({note})" for note in _files_in_hand(error))
+        return f"There is not enough memory{_more(error)}{files}. Take smaller pictures or batches."
     if isinstance(error, ValueError | OSError | ImportError) and not _is_of_a_library(error):
         return str(error)
     return ""
 
 
-def _unforeseen(error, file):
+def _unforeseen(error):
     said = (str(error).strip().splitlines() or [""])[0].rstrip(".")
-    notes = [f"in hand: {file}"] if file is not None else getattr(error, "__notes__", [])
-    return f"{type(error).__name__}: {said} ({'; '.join([*notes, REPORT])})."
+    return f"{type(error).__name__}: {said} ({'; '.join([*_files_in_hand(error), REPORT])})."
+
+
+def _files_in_hand(error):
+    """The innermost first, each once."""
+    notes = getattr(error, "__notes__", [])
+    return dict.fromkeys(note for note in notes if note.startswith(IN_HAND))
 
 
 def _more(error):

@@ -5,8 +5,6 @@ import json
 
 import numpy as np
 
-from mrcnn.weights.hdf5 import weight_array
-
 
 def fingerprint(arguments):
     """A short text that differs for different arguments (anything JSON or `str` can write)."""
@@ -37,6 +35,8 @@ def model_fingerprint(model, without=()):
         model: with `config` and, usually, `keras_model`.
         without: tuple of beginnings of settings that do not count.
     """
+    from mrcnn.weights.hdf5 import weight_array  # imports Keras, which takes seconds
+
     weights = hashlib.sha256()
     network = getattr(model, "keras_model", None)
     for variable in network.weights if network is not None else ():

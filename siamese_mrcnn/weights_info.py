@@ -113,6 +113,7 @@ def _model(info, facts):
         "FPN_CLASSIF_FC_LAYERS_SIZE": info.hidden_size,
         "MODEL": "mrcnn" if info.has_masks else "frcnn",
     }
+    settings = {name: value for name, value in settings.items() if value is not None}
     if info.kind == "mask_rcnn" and info.pyramid_channels is None:
         return mrcnn.model.MaskRCNN("inference", type("Converted", (C4Config,), settings)(), ".")
     if info.kind == "siamese":

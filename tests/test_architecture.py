@@ -28,7 +28,7 @@ SIAMESE_ORDER = [
     ["config", "data", "modeling", "fingerprints", "error_sentences"],
     ["named_things"],
     ["synthetic", "own_data", "evaluation", "model"],
-    ["figures"],
+    ["cut_paste", "figures"],
     ["training", "visualize"],
     ["experiments", "demo", "search", "weights_info"],
     ["weights_conversion"],

@@ -7,6 +7,8 @@ Mask R-CNN. An override whose name nearly equals a known one leads to a warning 
 import difflib
 import functools
 import logging
+import reprlib
+from numbers import Integral, Real
 
 import numpy as np
 
@@ -29,6 +31,26 @@ FIXED_SETTINGS = {
     "COMPUTE_BACKBONE_SHAPE": (None, "Add a backbone of your own to mrcnn.modeling.backbones."),
     "IMAGE_CHANNEL_COUNT": (3, "Make images of three channels in load_image()."),
     "IMAGE_PADDING": (True, 'Set IMAGE_RESIZE_MODE to "none" in place of it.'),
+}
+
+SIDES = {"square": "IMAGE_MAX_DIM", "crop": "IMAGE_MIN_DIM"}  # of prepared images, by mode
+
+
+def _is_number(value):
+    return isinstance(value, Real) and bool(np.isfinite(value))
+
+
+def _are_numbers(value):
+    return isinstance(value, list | tuple | np.ndarray) and all(map(_is_number, value))
+
+
+KINDS = {  # of settings, by that of their defaults: in words, and whether a value is of it
+    bool: ("True or False", lambda value: _is_number(value) and value in (0, 1)),
+    int: ("a whole number of at least 0", lambda n: isinstance(n, Integral) and n >= 0),
+    float: ("a number", _is_number),
+    str: ("text", lambda value: isinstance(value, str)),
+    dict: ("a dict of numbers", lambda d: isinstance(d, dict) and _are_numbers([*d.values()])),
+    **dict.fromkeys((list, tuple, np.ndarray), ("a sequence of numbers", _are_numbers)),
 }
 
 
@@ -120,34 +142,42 @@ class Config:
         "mrcnn_bbox_loss": 1.0,
         "mrcnn_mask_loss": 1.0,
     }
-    ROI_LOSS_WEIGHING = 0  # alpha of `mrcnn.training.losses.weighed_class_loss`; 0: none
+    ROI_LOSS_WEIGHING = 0.0  # alpha of `mrcnn.training.losses.weighed_class_loss`; 0: none
     SEED = 0  # of the samples of training; commands draw the first weights by it, too
 
     shares = ("ROI_LOSS_WEIGHING",)  # settings from 0 to 1
 
     def __init_subclass__(cls, **keywords):
         super().__init_subclass__(**keywords)
+        known = {name for base in cls.__mro__[1:] for name in vars(base) if name.isupper()}
         for name in vars(cls):
-            _say_near_miss(name, _known_names(cls.__mro__[1:]))
+            _say_near_miss(name, known)
 
     def __init__(self):
-        self._take_whole_numbers()
+        self._require_kinds()
         self.computed("BATCH_SIZE", self.IMAGES_PER_GPU * self.GPU_COUNT, "IMAGES_PER_GPU")
-        side = None if self.IMAGE_RESIZE_MODE in ("none", "pad64") else self.IMAGE_MAX_DIM
-        if self.IMAGE_RESIZE_MODE == "crop":
-            side = self.IMAGE_MIN_DIM
+        name = SIDES.get(self.IMAGE_RESIZE_MODE)
+        side = getattr(self, name) if name else None
         self.computed("IMAGE_SHAPE", np.array([side, side, 3]), "IMAGE_MAX_DIM")
         # id (1), original shape (3), prepared shape (3), window (4), scale (1), active classes
         self.computed("IMAGE_META_SIZE", 12 + self.NUM_CLASSES, "NUM_CLASSES")
         self.validate()
 
-    def _take_whole_numbers(self):
-        """Make 256.0 a 256 where a whole number belongs, as many programs write it."""
-        for name, value in self.items():
-            default = getattr(Config, name, None)
-            whole = isinstance(value, float) and value.is_integer()
-            if whole and isinstance(default, int) and not isinstance(default, bool):
-                setattr(self, name, int(value))
+    def _require_kinds(self):
+        """Settings are of the kind of their defaults; 256.0 is a 256, as many programs write it."""
+        for name, default in self.defaults().items():
+            value, kind = getattr(self, name), type(default)
+            kind = float if name == "IMAGE_MIN_SCALE" else kind  # 0 by chance
+            if kind is int and isinstance(value, float) and value.is_integer():
+                setattr(self, name, value := int(value))
+            words, fits = KINDS.get(kind, ("", None))
+            if name.isupper() and words and not fits(value):
+                raise ConfigError(f"{name} must be {words}, but is {reprlib.repr(value)}.")
+
+    @staticmethod
+    def defaults():
+        """{name: value} of the settings that this program has."""
+        return dict(vars(Config))
 
     def computed(self, name, value, source):
         """Set what follows from other settings, with a warning where the class says another value.
@@ -170,7 +200,7 @@ class Config:
         setattr(self, name, value)
 
     def __setattr__(self, name, value):
-        _say_near_miss(name, _known_names(type(self).__mro__) | set(vars(self)))
+        _say_near_miss(name, {*dir(type(self)), *vars(self)})
         super().__setattr__(name, value)
 
     def __getattr__(self, name):
@@ -194,23 +224,23 @@ class Config:
         _one_of("CONVENTIONS", self.CONVENTIONS, tuple(CONVENTIONS))
         _one_of("ROI_POOLING", self.ROI_POOLING, ("align", "max"))
         _one_of("IMAGE_RESIZE_MODE", self.IMAGE_RESIZE_MODE, ("square", "none", "pad64", "crop"))
-        self._validate_sizes()
+        name = SIDES.get(self.IMAGE_RESIZE_MODE)
+        side = getattr(self, name) if name else 64  # is halved six times
+        if side < 64 or side % 64:
+            lower = max(64, side // 64 * 64)
+            raise ConfigError(
+                f"{name} is {side}, but the feature pyramid halves the image six times, so it must "
+                f"be divisible by 64: try {lower} or {lower + 64}."
+            )
         for name, (allowed, instead) in FIXED_SETTINGS.items():
             value = getattr(self, name, allowed)
             if value != allowed:
                 raise ConfigError(f"{name} can only be {allowed!r}, but is {value!r}. {instead}")
         for name in POSITIVE:
-            value = getattr(self, name)
-            if not isinstance(value, int | np.integer) or value < 1:
+            if (value := getattr(self, name)) < 1:
                 raise ConfigError(f"{name} must be a whole number of at least 1, but is {value!r}.")
-        if not isinstance(self.SNAPSHOT_STEPS, int | np.integer) or self.SNAPSHOT_STEPS < 0:
-            raise ConfigError(
-                "SNAPSHOT_STEPS must be a whole number, 0 for no checkpoints within an epoch, but "
-                f"is {self.SNAPSHOT_STEPS!r}."
-            )
         for name in self.shares:
-            share = getattr(self, name) or 0  # None is none
-            if not isinstance(share, int | float | np.number) or not 0 <= share <= 1:
+            if not 0 <= (share := getattr(self, name)) <= 1:
                 raise ConfigError(f"{name} must be from 0 (none) to 1, but is {share!r}.")
         if self.IMAGES_PER_GPU % self.SUBDIVISIONS:
             raise ConfigError(
@@ -223,11 +253,10 @@ class Config:
             self._validate_pyramid()
 
     def _validate_pyramid(self):
-        if not len(self.RPN_ANCHOR_SCALES) == len(self.BACKBONE_STRIDES) == 5:
+        if len(self.RPN_ANCHOR_SCALES) != 5:
             raise ConfigError(
-                "RPN_ANCHOR_SCALES and BACKBONE_STRIDES need one number for each of the five "
-                f"levels P2..P6, but have {len(self.RPN_ANCHOR_SCALES)} and "
-                f"{len(self.BACKBONE_STRIDES)}."
+                "RPN_ANCHOR_SCALES needs one number for each of the five levels P2..P6, but has "
+                f"{len(self.RPN_ANCHOR_SCALES)}."
             )
         strides = Config.BACKBONE_STRIDES
         if not np.array_equal(self.BACKBONE_STRIDES, strides):
@@ -255,19 +284,11 @@ class Config:
             raise ConfigError(
                 'With FEATURES = "c4", stage 5 halves the cells of a RoI and the masks have twice '
                 f"as many again, so MASK_SHAPE must be [POOL_SIZE, POOL_SIZE]: "
-                f"{[self.POOL_SIZE] * 2}, but is {list(self.MASK_SHAPE)}. Usual are 14 and "
-                "[14, 14]."
+                f"{[self.POOL_SIZE] * 2}, but is {list(self.MASK_SHAPE)}."
             )
-        _even("POOL_SIZE", self.POOL_SIZE)
-
-    def _validate_sizes(self):
-        for name in ("IMAGE_MIN_DIM", "IMAGE_MAX_DIM"):
-            _divisible(name, getattr(self, name), 64, self._must_divide(name))
-
-    def _must_divide(self, name):
-        """Whether this side becomes the side of the prepared image, six halvings deep."""
-        by_mode = {"square": "IMAGE_MAX_DIM", "crop": "IMAGE_MIN_DIM", "pad64": "", "none": ""}
-        return by_mode[self.IMAGE_RESIZE_MODE] == name
+        if self.POOL_SIZE < 2 or self.POOL_SIZE % 2:
+            reason = "which stage 5 can halve"
+            raise ConfigError(f"POOL_SIZE must be an even number, {reason}, not {self.POOL_SIZE}.")
 
     def items(self):
         """All settings as sorted (name, value) pairs."""
@@ -280,10 +301,6 @@ class Config:
         for name, value in self.items():
             print(f"{name:30} {value}")
         print()
-
-
-def _known_names(classes):
-    return {name for cls in classes for name in vars(cls) if name.isupper()}
 
 
 def _say_near_miss(name, known):
@@ -306,22 +323,7 @@ def _warn_once(name, close):
 
 def _one_of(name, value, allowed):
     if value not in allowed:
-        options = ", ".join(map(repr, allowed))
-        raise ConfigError(f"{name} must be one of {options}, but is {value!r}.")
-
-
-def _even(name, value):
-    if value < 2 or value % 2:
-        raise ConfigError(f"{name} must be an even number, which stage 5 can halve, not {value}.")
-
-
-def _divisible(name, value, divisor, required):
-    if required and (value < divisor or value % divisor):
-        lower = max(divisor, value // divisor * divisor)
-        raise ConfigError(
-            f"{name} is {value}, but the feature pyramid halves the image six times, so it must "
-            f"be divisible by {divisor}: try {lower} or {lower + divisor}."
-        )
+        raise ConfigError(f"{name} must be one of {str(allowed)[1:-1]}, but is {value!r}.")
 
 
 class Narrow:

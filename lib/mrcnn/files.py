@@ -1,6 +1,7 @@
 """Writing files so that a killed process or a full disk leaves the old file as it was."""
 
 import contextlib
+import errno
 import functools
 import os
 import platform
@@ -16,6 +17,8 @@ from mrcnn.locks import LOCK, alone_in
 
 LEFTOVER = re.compile(r"\..+\.(\d{1,9})(?:@(\w{8}))?\.partial(\.\w+)*")  # see `atomic_path`
 A_DAY = 24 * 3600  # seconds
+IN_HAND = "in hand: "  # how the notes of `in_hand` begin
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, or what a user may take of it
 
 
 class UnwritableError(OSError):
@@ -48,9 +51,11 @@ def atomic_path(path, suffix="", size=0, durable=True):
                 os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
+        # A copy would name the file that it read.
+        reason = error.strerror if error.errno in DISK_FULL else error
         raise UnwritableError(
             f"{path} could not be written. Any earlier file of that name is unchanged; free some "
-            f"space or choose another folder, and save again. The reason: {error}"
+            f"space or choose another folder, and save again. The reason: {reason}"
         ) from error
     finally:
         with contextlib.suppress(OSError):  # it is gone, or could not even be made
@@ -115,6 +120,16 @@ def disk_explained(path):
             f"{error.filename or path}: {error.strerror}. What is there stays; free some space or "
             "choose another folder, then try again to go on."
         ) from error
+
+
+@contextlib.contextmanager
+def in_hand(file):
+    """Note a file on whatever error the block raises, for those who tell it."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"{IN_HAND}{file}")
+        raise
 
 
 @functools.cache  # one look at a folder is enough

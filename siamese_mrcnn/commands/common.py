@@ -191,6 +191,7 @@ def detection_model(arguments, may_be_missing=(), fold=True, **overrides):
         fold: whether batch norm is folded, which detects faster, and changes the weights.
         overrides: of the configuration; those whose value is None are left out.
     """
+    from mrcnn.files import in_hand
     from siamese_mrcnn.model import SiameseMaskRCNN
 
     carried, path = {}, None
@@ -201,7 +202,8 @@ def detection_model(arguments, may_be_missing=(), fold=True, **overrides):
     config = configuration(arguments, **{**carried, "GPU_COUNT": 1, **given})
     model = SiameseMaskRCNN("inference", arguments.logs, config)
     path = path or model.find_last()
-    model.load_weights(path, may_be_missing=may_be_missing)
+    with in_hand(path):
+        model.load_weights(path, may_be_missing=may_be_missing)
     if fold:
         model.fold_batch_norm()
     return model
@@ -239,7 +241,7 @@ def assignment(text):
     key, equals, value = text.partition("=")
     if not (key and equals and value):
         raise argparse.ArgumentTypeError(f"expected KEY=VALUE, got {text!r}")
-    with contextlib.suppress(ValueError, SyntaxError):
+    with contextlib.suppress(ValueError, SyntaxError, RecursionError, MemoryError):
         value = ast.literal_eval(value)
     return key, value
 

@@ -94,18 +94,19 @@ def search_all(search, paths, targets):
         mrcnn.files.UnwritableError: results cannot be written, which no other photo would change.
         Exception: whatever a single photo raised.
     """
-    from mrcnn.files import UnwritableError
+    from mrcnn.files import UnwritableError, in_hand
 
     findings = []
     for number, (path, target) in enumerate(zip(paths, targets, strict=True), 1):
         try:
-            findings.append(search.find(path, target))
+            with in_hand(path):
+                findings.append(search.find(path, target))
         except UnwritableError:
             raise
         except Exception as error:
             if len(paths) == 1:
                 raise
-            print(f"siamese-mrcnn: {sentence_of(error, path)}", file=sys.stderr)
+            print(f"siamese-mrcnn: {sentence_of(error)}", file=sys.stderr)
         else:
             counted = f"[{number}/{len(paths)}] " if len(paths) > 1 else ""
             print(counted + _sentence(findings[-1]), flush=True)

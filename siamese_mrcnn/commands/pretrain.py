@@ -26,6 +26,7 @@ def run(arguments):
     common.load_backend(arguments)
     import keras
 
+    from mrcnn.files import in_hand
     from mrcnn.locks import alone_in
     from mrcnn.weights.hdf5 import KERAS_SUFFIX
     from siamese_mrcnn.model import SiameseMaskRCNN
@@ -34,7 +35,8 @@ def run(arguments):
 
     if not arguments.out.endswith(KERAS_SUFFIX):
         raise ValueError(f"--out must end in {KERAS_SUFFIX}, but is {arguments.out}.")
-    training, _ = open_data(arguments.data, arguments.split, **common.source_options(arguments))
+    with in_hand(arguments.data):
+        training, _ = open_data(arguments.data, arguments.split, **common.source_options(arguments))
     config = common.configuration(
         arguments,
         NUM_TARGETS=arguments.shots,

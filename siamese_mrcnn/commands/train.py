@@ -109,15 +109,17 @@ def run(arguments):
     refuse_nothing_to_exclude(arguments)
     import keras
 
+    from mrcnn.files import in_hand
     from mrcnn.training.fit import run_schedule
     from mrcnn.weights.checkpoints import saved_phase
     from siamese_mrcnn.model import SiameseMaskRCNN
     from siamese_mrcnn.own_data.load import describe_parts, open_data
     from siamese_mrcnn.training.starting_weights import start_from
 
-    training, validation = open_data(
-        arguments.data, arguments.split, **common.source_options(arguments)
-    )
+    with in_hand(arguments.data):
+        training, validation = open_data(
+            arguments.data, arguments.split, **common.source_options(arguments)
+        )
     print(describe_parts(training, validation, arguments.split))
     config = common.configuration(
         arguments,
@@ -131,7 +133,8 @@ def run(arguments):
     keras.utils.set_random_seed(config.SEED)
     model = SiameseMaskRCNN("training", arguments.logs, config)
     watching = watch(arguments, model, validation)
-    start_from(model, arguments.weights, arguments.split, training, arguments.exclude)
+    with in_hand(arguments.weights):
+        start_from(model, arguments.weights, arguments.split, training, arguments.exclude)
     for each in watching:
         each.catch_up()
     run_schedule(

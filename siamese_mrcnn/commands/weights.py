@@ -60,7 +60,11 @@ def add_arguments(parser):
 
 def run(arguments):
     common.load_backend(arguments)
-    {"inspect": _inspect, "convert": _convert, "halve": _halve}[arguments.action](arguments)
+    from mrcnn.files import in_hand
+
+    actions = {"inspect": _inspect, "convert": _convert, "halve": _halve}
+    with in_hand(arguments.file if arguments.action == "inspect" else arguments.source):
+        actions[arguments.action](arguments)
 
 
 def _inspect(arguments):

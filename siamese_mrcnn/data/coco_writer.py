@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from pycocotools import mask as rle_tools
 
-from mrcnn.files import written_whole
+from mrcnn.files import disk_explained, written_whole
 from mrcnn.images.run_lengths import run_lengths_of
 from mrcnn.locks import LOCK, alone_in
 
@@ -104,8 +104,9 @@ def write_picture(path, picture):
     done, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     if not done:
         raise DrawnFolderError(f"The picture {path} could not be encoded as JPEG.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
+    with disk_explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
 
 
 def write_json(path, content):

@@ -5,6 +5,7 @@ import logging
 import numpy as np
 
 from mrcnn.data.prefetch import ahead
+from mrcnn.files import in_hand
 from mrcnn.progress import progress_bar
 from siamese_mrcnn.evaluation.chance import scatter
 from siamese_mrcnn.evaluation.coco_metrics import encode_detections
@@ -38,12 +39,13 @@ def search_images(model, loader, image_ids, log, change=None, workers=2, progres
         loaded = ahead(loader.load, left, workers)
         for image_id, (image, queries) in zip(left, loaded, strict=True):
             results = {}
-            for query, found in detect_queries(model, image, queries, references):
-                if change is not None:
-                    found = change(query, found, image)
-                results[query.key] = encode_detections(
-                    found, query.source_image_id, query.category_id
-                )
+            with in_hand(loader.dataset.image_reference(image_id)):
+                for query, found in detect_queries(model, image, queries, references):
+                    if change is not None:
+                        found = change(query, found, image)
+                    results[query.key] = encode_detections(
+                        found, query.source_image_id, query.category_id
+                    )
             entries = [_entry(loader, each, results.get(each.key)) for each in queries]
             log.append(loader.source_images[image_id], {"queries": entries})
             bar.advance(task)

@@ -10,7 +10,7 @@ import logging
 import zlib
 from pathlib import Path
 
-from mrcnn.files import written_whole
+from mrcnn.files import disk_explained, written_whole
 
 logger = logging.getLogger(__name__)
 
@@ -27,8 +27,12 @@ class EvaluationLog:
         self.done = self._recover()
 
     def append(self, image_id, entry):
-        """Write what was found in one image, at once and as a whole line."""
-        with open(self.path, "a", encoding="utf-8") as file:
+        """Write what was found in one image, at once and as a whole line.
+
+        Raises:
+            OSError: a sentence that names the file, say of a full disk.
+        """
+        with disk_explained(self.path), open(self.path, "a", encoding="utf-8") as file:
             file.write(_line_of({"image_id": image_id, **entry}))
         self.done.add(image_id)
 

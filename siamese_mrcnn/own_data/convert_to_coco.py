@@ -13,7 +13,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from mrcnn.drawing.tables import Table
-from mrcnn.files import atomic_path
+from mrcnn.files import atomic_path, in_hand
+from mrcnn.images.picture_files import open_picture
 from mrcnn.progress import track
 from siamese_mrcnn.data.coco_writer import JPEG_QUALITY, claimed, write_json
 from siamese_mrcnn.fingerprints import file_fingerprint, fingerprint
@@ -219,12 +220,12 @@ def _write(folder, portion, content, source, link, value_range):
     for image in track(content["images"], shown, "images"):
         path = Path(image["file_name"])
         turned = str(path) in source.turned
-        scaled = value_range if value_range is not None and has_many_bits(path) else None
         name = source.names[str(path)]
-        name = _own_name(
-            str(PurePosixPath(name).with_suffix(".png")) if scaled else name, taken, image["id"]
-        )
-        _bring(path, place / name, link, turned, scaled)
+        with in_hand(path):
+            scaled = value_range if value_range is not None and has_many_bits(path) else None
+            name = str(PurePosixPath(name).with_suffix(".png")) if scaled else name
+            name = _own_name(name, taken, image["id"])
+            _bring(path, place / name, link, turned, scaled)
         images.append({**image, "file_name": name})
     path = folder / "annotations" / f"instances_{portion}2017.json"
     write_json(path, {"info": {}, "licenses": [], **content, "images": images})
@@ -255,16 +256,15 @@ def _bring(source, target, link, turned, value_range):
 
 def _write_changed(source, target, value_range):
     """Write a picture as its mark (EXIF) asks to show it, in its own format, or scaled as PNG."""
-    with Image.open(source) as picture:
-        kind = picture.format
-        upright = ImageOps.exif_transpose(picture)
-        if value_range is not None:
-            low, high = value_range
-            values = (np.asarray(upright, np.float64) - low) * (255 / (high - low))
-            Image.fromarray(np.around(np.clip(values, 0, 255)).astype(np.uint8)).save(target, "PNG")
-            return
-        lossy = {"quality": JPEG_QUALITY, "subsampling": 0} if kind == "JPEG" else {}
-        upright.save(target, format=kind, **lossy)
+    with open_picture(source) as picture:
+        kind, upright = picture.format, ImageOps.exif_transpose(picture)
+    if value_range is not None:
+        low, high = value_range
+        values = (np.asarray(upright, np.float64) - low) * (255 / (high - low))
+        Image.fromarray(np.around(np.clip(values, 0, 255)).astype(np.uint8)).save(target, "PNG")
+        return
+    lossy = {"quality": JPEG_QUALITY, "subsampling": 0} if kind == "JPEG" else {}
+    upright.save(target, format=kind, **lossy)
 
 
 # --- telling ------------------------------------------------------------------------------------

@@ -110,12 +110,14 @@ def _circle(points):
 
 def _mask(text, points, content):
     """Run lengths of a small mask picture, pasted with its corner at the first point."""
-    with Image.open(io.BytesIO(base64.b64decode(text))) as picture:
-        part = np.asarray(picture.convert("L")) > 0
     height, width = content["imageHeight"], content["imageWidth"]
     x, y = (int(side) for side in points.min(axis=0))
     if not (0 < height * width <= MOST_PIXELS and x >= 0 and y >= 0):
         raise ValueError(f"it lies at {x}, {y} in a picture of {width} x {height} pixels")
+    with Image.open(io.BytesIO(base64.b64decode(text))) as picture:
+        if picture.width * picture.height > height * width:
+            raise ValueError(f"it is larger than the picture of {width} x {height} pixels")
+        part = np.asarray(picture.convert("L")) > 0
     whole = np.zeros((height, width), bool)
     place = whole[y : y + part.shape[0], x : x + part.shape[1]]
     place[...] = part[: place.shape[0], : place.shape[1]]

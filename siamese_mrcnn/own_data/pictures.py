@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mrcnn.data.via import draw_masks, read_via
+from mrcnn.files import in_hand
 from mrcnn.progress import track
 from siamese_mrcnn.data.coco_writer import annotation_entry
 from siamese_mrcnn.own_data.image_files import called, find_files, look_at, some
@@ -131,12 +132,13 @@ def read_instances(path, folder, pictures):
         images.append(
             {"id": number, "file_name": str(picture.path), "height": height, "width": width}
         )
-        for category, mask, place in picture.instances:
-            if not mask.any():
-                empty.append(place)
-            else:
-                entry = annotation_entry(len(found) + 1, number, 0, False, mask)
-                found.append((category, entry))
+        with in_hand(picture.path):
+            for category, mask, place in picture.instances:
+                if not mask.any():
+                    empty.append(place)
+                else:
+                    entry = annotation_entry(len(found) + 1, number, 0, False, mask)
+                    found.append((category, entry))
     names = sorted({category for category, _ in found})
     number_of = {name: number for number, name in enumerate(names, start=1)}
     for category, entry in found:

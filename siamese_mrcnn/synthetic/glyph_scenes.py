@@ -1,12 +1,12 @@
 """Cluttered scenes of glyphs, with the exact pixels of each that are seen."""
 
-import math
 from dataclasses import dataclass
 from functools import lru_cache
 
 import cv2
 import numpy as np
 
+from siamese_mrcnn.synthetic.distortion import sample_distortion, sample_sizes
 from siamese_mrcnn.synthetic.glyph_font import character_ink
 from siamese_mrcnn.synthetic.glyph_textures import (
     blend,
@@ -18,6 +18,7 @@ from siamese_mrcnn.synthetic.glyph_textures import (
     sample_colour,
     sample_palette,
 )
+from siamese_mrcnn.synthetic.visibility import Visibility, clipped
 
 GLYPHS = (3, 13)  # a scene, from, below
 CATEGORIES = (2, 6)  # a scene, from, below; never more than half the glyphs, rounded up
@@ -50,13 +51,13 @@ class PlacedGlyph:
 
     def within(self, side):
         """The part inside the picture: (rows, columns) of the picture and the depth there."""
-        height, width = self.depth.shape
-        top, left = max(self.top, 0), max(self.left, 0)
-        bottom, right = min(self.top + height, side), min(self.left + width, side)
-        here = self.depth[
-            top - self.top : max(bottom - self.top, 0), left - self.left : max(right - self.left, 0)
-        ]
-        return (slice(top, max(bottom, top)), slice(left, max(right, left))), here
+        place, here = clipped(self.top, self.left, *self.depth.shape, side)
+        return place, self.depth[here]
+
+    @property
+    def size(self):
+        """Pixels, those outside of the picture included."""
+        return np.count_nonzero(self.depth > 0)
 
 
 def draw_glyph_scene(rng, side, characters, first):
@@ -74,7 +75,8 @@ def draw_glyph_scene(rng, side, characters, first):
     """
     scene = _Scene(rng, side)
     labels = _draw_labels(rng, len(characters), first)
-    for label, size in zip(labels, _sample_sizes(rng, side, len(labels)), strict=True):
+    sizes = sample_sizes(rng, SMALLEST, LARGEST * side, len(labels))
+    for label, size in zip(labels, sizes, strict=True):
         glyph = _find_place(scene, glyph_field(characters[label]), size)
         if glyph is not None:
             scene.paint(glyph, label)
@@ -145,24 +147,18 @@ class _Scene:
         self.rng, self.side = rng, side
         self.palette = sample_palette(rng)
         self.picture = paint_background(rng, side, self.palette)
-        self.owner = np.zeros((side, side), np.int32)  # number of the glyph seen, from 1
+        self.parts = Visibility(side)
         self.labels = []
-        self.sizes = [0]  # pixels of each glyph, those outside and hidden included
-        self.seen = [0]
-        self.needed = [0.0]  # pixels that must be seen
 
     def takes(self, glyph):
         """Whether enough would be seen of the glyph and of all those before it."""
         place, depth = glyph.within(self.side)
-        mask = depth > 0
-        if np.count_nonzero(mask) < glyph.needed * np.count_nonzero(glyph.depth > 0):
-            return False
-        return self._leaves_enough(self.owner[place][mask])
+        return self.parts.takes(place, depth > 0, glyph.size, glyph.needed)
 
     def paint(self, glyph, label):
         place, depth = glyph.within(self.side)
         mask = depth > 0
-        part, owner = self.picture[place], self.owner[place]
+        part = self.picture[place]
         behind = part[mask].mean(axis=0)
         fill = [sample_colour(self.rng, self.palette, [behind]) for _ in range(2)]
         paint = paint_pattern(self.rng, *depth.shape, fill)
@@ -170,36 +166,22 @@ class _Scene:
             edge = sample_colour(self.rng, self.palette, fill).astype(np.float32)
             paint = blend(paint, np.full_like(paint, edge), _coverage(glyph.outline - depth))
         part[:] = blend(part, paint, _coverage(depth))
-        self._hide(owner[mask])
-        owner[mask] = len(self.sizes)
+        self.parts.add(place, mask, glyph.size, glyph.needed)
         self.labels.append(label)
-        self.sizes.append(np.count_nonzero(glyph.depth > 0))
-        self.seen.append(np.count_nonzero(mask))
-        self.needed.append(glyph.needed * self.sizes[-1])
 
     def cross(self):
         """Draw a line over everything, unless it would hide too much."""
         canvas = np.zeros((self.side, self.side), np.uint8)
         paint_stroke(canvas, draw_stroke(self.rng, self.side), 255)
         mask = canvas > 127
-        hidden = self.owner[mask]
         colour = sample_colour(self.rng, self.palette).astype(np.float32)
-        if self._leaves_enough(hidden):
-            self._hide(hidden)
-            self.owner[mask] = 0
+        if self.parts.may_hide((), mask):
+            self.parts.hide((), mask)
             over = np.full_like(self.picture, colour)
             self.picture = blend(self.picture, over, canvas / np.float32(255))
 
     def instances(self):
-        return [(label, self.owner == n + 1) for n, label in enumerate(self.labels)]
-
-    def _leaves_enough(self, hidden):
-        left = np.array(self.seen) - np.bincount(hidden, minlength=len(self.seen))
-        return bool(np.all(left[1:] >= self.needed[1:]))
-
-    def _hide(self, hidden):
-        lost = np.bincount(hidden, minlength=len(self.seen))
-        self.seen = [0, *(np.array(self.seen) - lost)[1:].tolist()]
+        return list(zip(self.labels, self.parts.masks(), strict=True))
 
 
 def _coverage(depth):
@@ -216,13 +198,6 @@ def _draw_labels(rng, categories, first):
     more = [chosen[n] for n in rng.integers(0, several, glyphs - several - 1)]
     labels = [*chosen, first, *more]
     return [labels[n] for n in rng.permutation(glyphs)]
-
-
-def _sample_sizes(rng, side, glyphs):
-    """Square roots of areas: all orders of magnitude alike, the large ones mostly first."""
-    low, high = np.log(SMALLEST), np.log(max(LARGEST * side, SMALLEST))
-    sizes = rng.uniform(low, high, glyphs)
-    return np.exp(sizes[np.argsort(rng.normal(0, 0.4, glyphs) - sizes)])
 
 
 def _find_place(scene, field, size):
@@ -245,16 +220,7 @@ def _find_place(scene, field, size):
 def _sample_transform(rng, diameter, side):
     """A place in the picture, a turn, a stretch in any direction, and a tilt in space."""
     inset = min(INSET * diameter, 0.5 * side)
-    stretch = np.exp(rng.uniform(0, np.log(STRETCH)) / 2)
-    transform = np.eye(3)
-    axes, turn = _rotation(rng.uniform(0, 180)), _rotation(rng.uniform(-TURN, TURN))
-    transform[:2, :2] = diameter * (axes * (stretch, 1 / stretch)) @ axes.T @ turn
-    transform[2, :2] = rng.uniform(0, 2 * PERSPECTIVE) * _rotation(rng.uniform(0, 360))[0]
+    transform = sample_distortion(rng, diameter, TURN, STRETCH, PERSPECTIVE)
     shift = np.eye(3)
     shift[:2, 2] = rng.uniform(inset, side - inset, 2)
     return shift @ transform
-
-
-def _rotation(degrees):
-    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-    return np.array([[cos, -sin], [sin, cos]])

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 
 from siamese_mrcnn.synthetic.shape_outlines import OUTLINES
+from siamese_mrcnn.synthetic.visibility import Visibility
 
 SHAPES_A_SCENE = (3, 7)  # from, below
 KINDS_A_SCENE = (2, 4)  # from, below
@@ -45,9 +46,8 @@ class _Scene:
     def __init__(self, rng, side):
         self.rng = rng
         self.picture = _background(rng, side)
-        self.owner = np.zeros((side, side), np.int32)  # number of the shape seen, from 1
+        self.parts = Visibility(side)
         self.labels = []
-        self.sizes = []  # pixels of each shape, hidden ones included
 
     def paint(self, mask, class_id, crowd):
         """Fill the mask with a colour that stands out, and a little grain."""
@@ -58,16 +58,14 @@ class _Scene:
         grain = self.rng.normal(0, GRAIN, (np.count_nonzero(mask), 1))
         self.picture[mask] = np.clip(colour + grain, 0, 255)
         self.labels.append((int(class_id), crowd))
-        self.sizes.append(np.count_nonzero(mask))
-        self.owner[mask] = len(self.labels)
+        self.parts.add((), mask, np.count_nonzero(mask), 1 - HIDDEN_AT_MOST)
 
     def would_hide_too_much(self, mask):
-        visible = self.owner[~mask]
-        left = np.bincount(visible, minlength=len(self.sizes) + 1)[1:]
-        return bool(np.any(left < (1 - HIDDEN_AT_MOST) * np.array(self.sizes)))
+        return not self.parts.may_hide((), mask)
 
     def instances(self):
-        return [(*label, self.owner == n + 1) for n, label in enumerate(self.labels)]
+        masks = self.parts.masks()
+        return [(*label, mask) for label, mask in zip(self.labels, masks, strict=True)]
 
 
 def outline_mask(kind, side, diameter, centre, angle):
@@ -92,7 +90,7 @@ def outline_mask(kind, side, diameter, centre, angle):
 
 def _find_place(scene, kind):
     """Mask of a shape where it hides little, or None: the scene is full."""
-    side = len(scene.owner)
+    side = len(scene.picture)
     for _ in range(PLACES_TRIED):
         diameter = scene.rng.uniform(*DIAMETER) * side
         centre = scene.rng.uniform(0.55 * diameter, side - 0.55 * diameter, 2)

@@ -15,6 +15,7 @@ from mrcnn.images.masks import boxes_of_masks
 from mrcnn.training.history import (
     TensorBoardFiles,
     add_to_history,
+    complete_history,
     has_tensorboard,
     history_of,
 )
@@ -117,7 +118,9 @@ class OneShotAP(keras.callbacks.Callback):
         epoch = run.epoch
         if not epoch or epoch % self.every or steps_after(epoch, run.checkpoint):
             return
-        line = run.log_dir and history_of(run.log_dir, epoch)
+        if run.checkpoint is not None:
+            complete_history(run.log_dir, run.checkpoint)
+        line = history_of(run.log_dir, epoch)
         if line and not any(line.get(name) for name in MEASURED):
             self.files = TensorBoardFiles(run.log_dir)
             self._record(epoch)

@@ -65,8 +65,8 @@ def fit_resumably(model, config, batches, epochs, task, backup=None, verbose=1):
 def _take_up(model, backup, phase):
     """Load the latest checkpoint of a call with the same arguments: how many epochs it trained."""
     latest = checkpoints.latest_checkpoint(backup)
-    if latest is None:
-        return 0
+    if latest is None or not checkpoints.optimizer_path(latest).is_file():
+        return 0  # nothing was saved, or a kill came while the backup was removed
     if checkpoints.saved_phase(latest) == phase:
         load_weights(model, latest)
         if checkpoints.restore_optimizer(model, latest, phase):

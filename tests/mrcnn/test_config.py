@@ -114,6 +114,42 @@ def test_what_follows_from_other_settings_changes_nothing_and_is_told(settings, 
     assert len(caplog.messages) == 1 and re.match(words, caplog.messages[0])
 
 
+WRONG_KINDS = [
+    ("IMAGE_MIN_DIM", "abc", r"a whole number of at least 0, but is 'abc'"),
+    ("IMAGE_MAX_DIM", None, "a whole number of at least 0, but is None"),
+    ("IMAGES_PER_GPU", None, "a whole number"),
+    ("SEED", -1, "a whole number of at least 0, but is -1"),
+    ("NUM_CLASSES", "x", "a whole number"),
+    ("LEARNING_RATE", "fast", "a number, but is 'fast'"),
+    ("LEARNING_RATE", float("nan"), "a number, but is nan"),
+    ("IMAGE_MIN_SCALE", "x", "a number"),
+    ("USE_MINI_MASK", "no", "True or False, but is 'no'"),
+    ("NAME", 5, "text, but is 5"),
+    ("RPN_ANCHOR_SCALES", 5, "a sequence of numbers, but is 5"),
+    ("RPN_ANCHOR_SCALES", [1, 2, 3, 4, "x"], "a sequence of numbers"),
+    ("LOSS_WEIGHTS", {"rpn_class_loss": "x"}, "a dict"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "words"), WRONG_KINDS)
+def test_values_of_another_kind_are_told(name, value, words):
+    with pytest.raises(ConfigError, match=f"{name} must be {words}"):
+        type("Mine", (Config,), {name: value})()
+
+
+def test_values_of_kinds_that_fit_are_taken():
+    settings = {
+        "IMAGE_MIN_SCALE": 1.5,
+        "USE_MINI_MASK": 0,
+        "RPN_ANCHOR_SCALES": np.array([8, 16, 32, 64, 128]),
+        "MEAN_PIXEL": (1, 2, 3),
+        "SEED": np.int64(3),
+        "A_PROGRAM_S_OWN": "anything",
+    }
+    config = type("Mine", (Config,), settings)()
+    assert all(np.array_equal(getattr(config, name), value) for name, value in settings.items())
+
+
 def test_whole_numbers_may_be_written_with_a_point():
     config = type("Mine", (Config,), {"IMAGE_MAX_DIM": 256.0, "LEARNING_RATE": 1.0})()
     assert type(config.IMAGE_MAX_DIM) is int and type(config.LEARNING_RATE) is float

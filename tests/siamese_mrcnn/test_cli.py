@@ -153,6 +153,15 @@ def test_single_settings():
             common.assignment(text)
 
 
+@pytest.mark.parametrize(
+    "text", ["NUM_TARGETS=x", "TARGET_MAX_DIM=big", "SEED=" + "-" * 5000 + "1"]
+)
+def test_settings_of_another_kind_are_a_short_sentence(text):
+    with pytest.raises(ConfigError, match=f"{text.split('=')[0]} must be a whole number") as caught:
+        make_config("glyphs", [common.assignment(text)])
+    assert len(str(caught.value)) < 120
+
+
 def test_shapes_command(tmp_path, capsys):
     arguments = ("--train-images", 3, "--val-images", 2, "--image-size", 64)
     assert call("shapes", tmp_path / "shapes", *arguments) == 0

@@ -5,7 +5,7 @@ Backbones as others publish them, as an archive of NumPy or a file of PyTorch, a
 
 from mrcnn.converters import detectron, pytorch
 from mrcnn.converters.detectron import detectron_table, is_pyramid
-from mrcnn.converters.numpy_archives import holds_arrays, read_archive
+from mrcnn.converters.numpy_files import NUMPY_SUFFIX, read_numpy_arrays
 from mrcnn.converters.pickles import read_arrays
 from mrcnn.converters.pytorch import pytorch_table, state_dict_of, write_state_dict
 from mrcnn.converters.torch_files import STREAM_START, ZIP_START, read_state_dict
@@ -31,6 +31,7 @@ WRITTEN = {  # and the endings of their files
 HDF5_FORMATS = ("original", "keras")  # whole models of either kind change between these
 FORMATS = (*WRITTEN, "detectron", "numpy")
 HDF5_START = b"\x89HDF\r\n\x1a\n"
+LONGEST_START = 1 << 17  # bytes: the first member's name in a zip archive takes 64 KB at most
 PICKLE_STARTS = (b"\x80", b"(", b"}", b"c", b"]")  # protocols from 2; texts of 0 and 1
 
 
@@ -42,12 +43,12 @@ def format_of(path):
         WeightsError: it is of none of the formats.
     """
     with open(existing_file(path), "rb") as file:
-        start = file.read(len(STREAM_START))
+        start = file.read(LONGEST_START)
     if start.startswith(HDF5_START):
         return "keras" if _has_keras_layout(path) else "original"
-    if start.startswith(ZIP_START) and holds_arrays(path):
+    if start.startswith(ZIP_START) and _first_member(start).endswith(NUMPY_SUFFIX):
         return "numpy"
-    if start.startswith(ZIP_START) or start == STREAM_START:
+    if start.startswith((ZIP_START, STREAM_START)):
         return "pytorch"
     if start.startswith(PICKLE_STARTS):
         return "detectron"
@@ -89,7 +90,7 @@ def read_tensors(path, expected=None):
     """
     found = _expected_format(path, expected)
     if found == "numpy":
-        return _published(read_archive(path), path)
+        return _published(read_numpy_arrays(path), path)
     if found == "pytorch":
         blobs = read_state_dict(path)
         if translated(blobs):
@@ -165,6 +166,11 @@ def _published(arrays, path):
             "backbone of mrcnn.modeling.backbones as it is published."
         )
     return tensors, LoadReport(str(path), loaded=list(tensors))
+
+
+def _first_member(start):
+    """The name of the first member of a zip archive, whose length is told before it."""
+    return start[30 : 30 + int.from_bytes(start[26:28], "little")]
 
 
 def _has_keras_layout(path):

@@ -1,8 +1,8 @@
 """Pickles of strangers, read as records of what they ask for; of these only arrays are made.
 
-A pickle is a program: Python's reader calls what it names, and believes any length, place in its
-memo and depth. So the instructions are looked through first, and a name is a record that does
-nothing, or ends the reading if weights do not need it.
+A pickle is a program: Python's reader calls what it names. Here a name stands for a record that
+does nothing, or ends the reading if weights do not need it. As that reader believes any length and
+place in its memo, and hashes any tuple, the instructions are looked through first.
 """
 
 import contextlib
@@ -10,13 +10,9 @@ import mmap
 import pickle
 import pickletools
 import re
-import struct
-import zipfile
-import zlib
 
 import numpy as np
 
-from mrcnn.harmless_text import for_terminal
 from mrcnn.weights.hdf5 import WeightsError
 
 TYPES = {"Float": "f4", "Double": "f8", "Half": "f2", "Long": "i8", "Int": "i4", "Short": "i2"}
@@ -27,17 +23,11 @@ NAMES = re.compile(
     r"|torch\.(_utils\._rebuild_(parameter|tensor|tensor_v2)|Size)"
     rf"|torch\.(cuda\.)?({'|'.join(TYPES)})Storage"
 )
-SHARING = re.compile("TUPLE|DUP|.*GET|.*PUT|MEMO")  # instructions after which one may be on top
 NUMBER_TYPE = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248])|\?")
-# A ResNet-101 with the state of its optimiser takes 60,000 instructions, 7,000 of them tuples.
-MOST_INSTRUCTIONS, MOST_TUPLES = 500_000, 20_000
-MOST_SHARED = 20  # tuples that are used again: each may double the time that a hash takes
-LARGEST_NUMBER = 2**63 - 1  # beyond, many numbers have the same hash
+MOST_INSTRUCTIONS = 500_000  # a ResNet-101 with the state of its optimiser takes 60,000
+LARGEST_TUPLE = 1000  # values, with those of tuples in it, each as often as it is there
+LARGEST_NUMBER = 2**63  # beyond, many numbers have the same hash
 MOST_SHARING = 2  # bytes of arrays for a byte of the file: two names may share an array
-BROKEN = (
-    *(ArithmeticError, AttributeError, EOFError, LookupError, OSError, RuntimeError, TypeError),
-    *(ValueError, pickle.PickleError, struct.error, zipfile.BadZipFile, zlib.error),
-)
 
 
 class UnsafePickleError(WeightsError):
@@ -68,23 +58,43 @@ class Reader(pickle.Unpickler):
         self.storages = {}  # PyTorch's numbers outside of pickles: {key: (numpy's code, count)}
 
     def load(self):
-        start, tuples, shared, before = self.file.tell(), 0, 0, pickletools.code2op["."]
-        places = {}  # in the memo: whether a tuple may be there
-        for count, (instruction, argument, _) in enumerate(pickletools.genops(self.file)):
-            name, number = instruction.name, argument if isinstance(argument, int) else 0
-            tuples += name.startswith("TUPLE")
-            shared += name == "DUP" or (name.endswith("GET") and places.get(number, True))
-            if name.endswith("PUT") or name == "MEMOIZE":
-                may_be = not before.stack_after or bool(SHARING.match(before.name))
-                places[len(places) if argument is None else number] = may_be
-            largest = count if name.endswith("PUT") else LARGEST_NUMBER
-            if tuples > MOST_TUPLES or shared > MOST_SHARED or count > MOST_INSTRUCTIONS:
-                raise ValueError("it has more parts than the weights of any network here")
-            if abs(number) > largest:
-                raise ValueError("it has a number of more than 64 bits, or too far in its memo")
-            before = instruction
+        start = self.file.tell()
+        self._look_through()
         self.file.seek(start)
         return super().load()
+
+    def _look_through(self):
+        """Follow what the instructions do to the stack, where a value is the size of its tuple."""
+        stack, marks, memo = [], [], {}
+        for count, (instruction, argument, _) in enumerate(pickletools.genops(self.file)):
+            if count > MOST_INSTRUCTIONS:
+                raise ValueError("it has more parts than the weights of any network here")
+            if isinstance(argument, int) and abs(argument) >= LARGEST_NUMBER:
+                raise ValueError("it has a number of more than 64 bits")
+            name, taken = instruction.name, instruction.stack_before
+            if name == "MARK":
+                marks.append(len(stack))
+                continue
+            if name.endswith("PUT") and argument > count:
+                raise ValueError("it claims a place in its memo that is too far")
+            if name.endswith("PUT") or name == "MEMOIZE":
+                memo[len(memo) if argument is None else argument] = stack[-1]
+                continue
+            if name == "POP" and marks and marks[-1] == len(stack):
+                marks.pop()
+                continue
+            marked = pickletools.markobject in taken
+            below = taken.index(pickletools.markobject) if marked else len(taken)
+            start = (marks.pop() if marked else len(stack)) - below
+            parts = stack[start:]
+            del stack[start:]
+            if name.startswith("TUPLE"):
+                size = 1 + sum(parts)
+            else:
+                size = memo[argument] if name.endswith("GET") else max(parts, default=1)
+            if size > LARGEST_TUPLE:
+                raise ValueError("it has tuples of more values than any shape has")
+            stack += [size] * len(instruction.stack_after)
 
     def find_class(self, module, name):
         if not NAMES.fullmatch(f"{module}.{name}"):
@@ -99,11 +109,15 @@ class Reader(pickle.Unpickler):
         self.refuse("an object outside of the pickle that is no storage")
 
     def refuse(self, request):
-        request = for_terminal(request[:200])
         raise UnsafePickleError(
-            f"{self.path} asks for {request}, which weights do not need. Nothing was "
+            f"{self.path} asks for {printable(request)}, which no weights file needs. Nothing was "
             "executed. Do not open it with other programs, and fetch it from a source you trust."
         )
+
+
+def printable(text):
+    """Words of a stranger, not too many, without what would move a terminal's cursor."""
+    return "".join(each if each.isprintable() else "?" for each in str(text)[:200])
 
 
 @contextlib.contextmanager
@@ -113,13 +127,13 @@ def opened(path, kind):
         try:
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
                 yield content
-        except WeightsError:
+        except (WeightsError, MemoryError):
             raise
-        except BROKEN as error:
-            reason = for_terminal(str(error)[:200])
+        except Exception as error:  # what readers raise for damaged files has no common class
+            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise WeightsError(
-                f"{path} is not a complete {kind} ({reason}). It may be truncated or of another "
-                "kind: fetch or copy it again."
+                f"{path} is not a complete {kind} ({printable(reason)}). It may be truncated or of "
+                "another kind: fetch or copy it again."
             ) from error
 
 

@@ -6,6 +6,7 @@ import zipfile
 
 import numpy as np
 
+from mrcnn.converters.archives import open_archive
 from mrcnn.converters.pickles import Reader, Record, named_arrays, opened
 
 ZIP_START = b"PK\x03\x04"
@@ -30,19 +31,16 @@ def read_state_dict(path):
 
 def _read_archive(content, path):
     """What the pickle in an archive holds, and its storages, a member each: {key: array}."""
-    with zipfile.ZipFile(path) as archive:
-        infos, members = archive.infolist(), archive.namelist()
-        packed = any(each.compress_type or each.compress_size != each.file_size for each in infos)
-        if packed or sum(each.file_size for each in infos) > len(content):
-            raise ValueError("it is compressed, as PyTorch's are not")
+    with open_archive(path, (zipfile.ZIP_STORED,), len(content)) as archive:
+        members = archive.namelist()
         pickled = [name for name in members if name.endswith("/data.pkl")]
         if len(pickled) != 1:
             raise ValueError("a zip archive without the file data.pkl")
         folder = pickled[0].removesuffix("data.pkl")
         reader = Reader(io.BytesIO(archive.read(pickled[0])), path)
         value = reader.load()
-        named = f"{folder}byteorder"  # newer files have it
-        order = ">" if named in members and archive.read(named) == b"big" else "<"
+        order = f"{folder}byteorder"  # newer files have it
+        order = ">" if order in members and archive.read(order) == b"big" else "<"
         return value, {
             key: _numbers(archive.read(f"{folder}data/{key}"), order, *claimed)
             for key, claimed in reader.storages.items()
@@ -58,8 +56,9 @@ def _read_stream(content, path):
     order = "<" if system.get("little_endian", True) else ">"
     for key in keys:
         code, count = reader.storages[key]
-        [stored] = _numbers(content.read(8), order, "i8", 1).tolist()
-        raw = content.read(stored * np.dtype(code).itemsize)
+        if _numbers(content.read(8), order, "i8", 1) != count:
+            raise ValueError(f"a storage of {count} numbers says that it has another count")
+        raw = content.read(count * np.dtype(code).itemsize)
         storages[key] = _numbers(raw, order, code, count)
     return value, storages
 
@@ -77,9 +76,9 @@ def _tensor(value, storages):
         case Record("_rebuild_parameter", (tensor, *_)):
             return _tensor(tensor, storages)
         case Record(_, (Record("storage", (key,)), first, shape, strides, *_)):
+            if any(type(each) is not int for each in (first, *shape, *strides)):
+                raise ValueError("a tensor of a shape that is no whole numbers")  # texts multiply
             numbers = storages[key]
-            if not all(type(each) is int for each in (first, *shape, *strides)):
-                raise ValueError("a tensor whose shape is no numbers")
             last = first + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
             if min((first, *shape, *strides)) < 0 or (all(shape) and last >= len(numbers)):
                 raise ValueError(f"a tensor of shape {shape} in a storage of {len(numbers)}")

@@ -32,13 +32,17 @@ def open_picture(path):
     Raises:
         ImageError: as `read_image`; also for what goes wrong while the block decodes it.
     """
-    path = os.fspath(path)
+    path, limit, size = os.fspath(path), most_pixels(), None
     _refuse_other_files(path)
+    # Pillow has a limit of its own; ours is told better, and both are told before decoding.
+    Image.MAX_IMAGE_PIXELS = max(limit, Image.MAX_IMAGE_PIXELS or 0)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path) as picture:
-                _refuse_many_pixels(path, picture.size)
+                size = picture.size
+                if size[0] * size[1] > limit:
+                    raise Image.DecompressionBombError
                 yield picture
     except ImageError:
         raise
@@ -47,17 +51,24 @@ def open_picture(path):
             error
         )
     except Image.DecompressionBombError as error:
-        raise ImageError(f"The image file {path} is too large: {error}{_how_to_raise()}") from error
+        pixels = f"{size[1]} x {size[0]} pixels, " if size else ""
+        raise ImageError(
+            f"The image file {path} says that it has {pixels}more than the {limit:,} pixels that "
+            f"are decoded. Scale it down, or set the environment variable {LIMIT_VARIABLE} to the "
+            "pixels that the memory can hold."
+        ) from error
     except OSError as error:
         if error.errno is not None:  # of the system, not of a decoder
             raise ImageError(f"The image file {path} cannot be read: {error.strerror}.") from error
-        raise ImageError(_damage(path, error)) from error
+        raise ImageError(_not_decoded(path, error)) from error
     except Exception as error:  # what decoders raise for damaged files has no common class
-        raise ImageError(_damage(path, error)) from error
+        raise ImageError(_not_decoded(path, error)) from error
 
 
-def _damage(path, error):
+def _not_decoded(path, error):
     reason = str(error).strip().rstrip(".") or type(error).__name__
+    if isinstance(error, MemoryError) or "memory" in reason.lower():  # as OpenCV and Pillow say it
+        return f"There is not enough memory to decode the image file {path}. Scale it down."
     return f"The image file {path} cannot be decoded, it may be damaged or cut off: {reason}."
 
 
@@ -74,15 +85,6 @@ def _refuse_other_files(path):
         raise ImageError(f"The image file {path} is empty: get it again.")
 
 
-def _refuse_many_pixels(path, size):
-    limit, (width, height) = most_pixels(), size
-    if width * height > limit:
-        raise ImageError(
-            f"The image file {path} says that it has {height} x {width} pixels, more than the "
-            f"{limit:,} that are decoded{_how_to_raise()}"
-        )
-
-
 def most_pixels():
     """Pixels that a picture may have.
 
@@ -94,17 +96,7 @@ def most_pixels():
         return MOST_PIXELS
     if not text.isascii() or not text.isdigit() or not int(text):
         raise ImageError(f"{LIMIT_VARIABLE} must be a number of pixels, but is {text!r}.")
-    Image.MAX_IMAGE_PIXELS = max(
-        int(text), Image.MAX_IMAGE_PIXELS or 0
-    )  # Pillow has one of its own
     return int(text)
-
-
-def _how_to_raise():
-    return (
-        f". Scale it down, or set the environment variable {LIMIT_VARIABLE} to the pixels that the "
-        "memory can hold."
-    )
 
 
 def _hint(path):

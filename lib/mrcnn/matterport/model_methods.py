@@ -98,8 +98,11 @@ class MatterportMethods:
         return self._run
 
     def _name_run(self, begins):
-        self._begins = begins
-        self._run = Path(self.model_dir) / f"{self.config.NAME.lower()}{begins:%Y%m%dT%H%M%S}"
+        """Name the run by the first second from `begins` on that no other has taken."""
+        name = Path(self.model_dir) / self.config.NAME.lower()
+        while (run := Path(f"{name}{begins:%Y%m%dT%H%M%S}")).exists():
+            begins += timedelta(seconds=1)
+        self._run, self._begins = run, begins
 
     @contextlib.contextmanager
     def alone_in_run_folder(self):

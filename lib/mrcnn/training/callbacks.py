@@ -34,7 +34,7 @@ class SaveCheckpoint(keras.callbacks.Callback):
             self.save_within(batch)
 
     def on_epoch_end(self, epoch, logs=None):
-        self._save(epoch + 1)
+        self._save(epoch + 1, logs=logs)
 
     def save_within(self, batch):
         """Save after a batch of the current epoch, unless it is the last: whether it was saved."""
@@ -43,7 +43,7 @@ class SaveCheckpoint(keras.callbacks.Callback):
             self._save(self.batches.epoch, self.batches.skipped + batch + 1)
         return inside
 
-    def _save(self, epoch, step=0):
+    def _save(self, epoch, step=0, logs=None):
         variables = named_variables(self.model)
         wrong = not_finite({name: weight_array(each) for name, each in variables.items()})
         if wrong:
@@ -52,7 +52,7 @@ class SaveCheckpoint(keras.callbacks.Callback):
                 "are not saved: go on from the last checkpoint with a lower learning rate."
             )
         path = checkpoints.checkpoint_path(self.log_dir, self.name, epoch, step)
-        checkpoints.save_optimizer(self.model, path, self.phase)
+        checkpoints.save_optimizer(self.model, path, self.phase, logs)
         save_keras_weights(self.model, path)
         checkpoints.remove_outdated(self.log_dir, self.name, path, self.only_latest)
 

@@ -9,7 +9,7 @@ from mrcnn.config import ConfigError
 from mrcnn.data.training_batches import Batches, FollowEpochs
 from mrcnn.modeling.conv_norm import normalized_convolutions
 from mrcnn.training.callbacks import GoOnWithMeans, OneTraining, SaveCheckpoint
-from mrcnn.training.history import history_callbacks
+from mrcnn.training.history import complete_history, history_callbacks
 from mrcnn.training.learning_rates import as_setting, for_optimizer
 from mrcnn.training.optimizer import make_optimizer
 from mrcnn.training.safeguards import (
@@ -208,6 +208,7 @@ def run_phase(
     compile_phase(model, config, **phase)
     continued = checkpoint is not None and checkpoints.restore_optimizer(model, checkpoint, phase)
     if continued:
+        complete_history(log_dir, checkpoint)
         logger.info("Continuing with the optimiser's state of %s.", checkpoint)
     _count_steps_from_the_beginning(
         model.optimizer,
@@ -222,8 +223,8 @@ def run_phase(
                 FollowEpochs(batches),
                 GoOnWithMeans(checkpoint if continued and batches.skipped else None),
                 StopAtBadLoss(batches),
-                *history_callbacks(log_dir),  # what is killed before it is saved is done again
                 saving,
+                *history_callbacks(log_dir),  # the checkpoint knows a line that a kill prevents
                 EndBetweenSteps(ending, saving.save_within),
                 *callbacks,
                 history,  # the last, for what the others add

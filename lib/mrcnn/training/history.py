@@ -11,7 +11,8 @@ from pathlib import Path
 
 import keras
 
-from mrcnn.files import written_whole
+from mrcnn.files import disk_explained, written_whole
+from mrcnn.weights.checkpoints import position_of, saved_logs
 
 logger = logging.getLogger(__name__)
 
@@ -45,13 +46,15 @@ class TensorBoardFiles:
 
     def flush(self):
         """Put what was written on the disk, where an interruption leaves it."""
-        for writer in self.writers.values():
-            writer.flush()
+        with disk_explained(self.log_dir):
+            for writer in self.writers.values():
+                writer.flush()
 
     def close(self):
         """Close the files; writing again opens new ones."""
-        for writer in self.writers.values():
-            writer.close()
+        with disk_explained(self.log_dir):
+            for writer in self.writers.values():
+                writer.close()
         self.writers = {}
 
     def _add(self, run, epoch, **value):
@@ -88,7 +91,7 @@ class TensorBoardScalars(keras.callbacks.Callback):
 class CsvHistory(keras.callbacks.Callback):
     """Writes the logs of every epoch to history.csv, a line an epoch.
 
-    An epoch that is trained again, since a kill came before its checkpoint, gets its line anew.
+    It comes after the epoch's checkpoint, which knows the line too, see `complete_history`.
     """
 
     def __init__(self, log_dir):
@@ -114,6 +117,21 @@ def add_to_history(log_dir, epoch, values):
     rows = _read(path)
     rows.setdefault(str(epoch), {"epoch": str(epoch)}).update(_numbers(values))
     _write(path, rows)
+
+
+def complete_history(log_dir, checkpoint):
+    """Write the line of the epoch that a checkpoint ends, if a kill came before it was written.
+
+    Args:
+        log_dir: folder of history.csv; nothing is written for a checkpoint of another folder.
+        checkpoint: path.
+    """
+    epoch, step = position_of(checkpoint) or (0, 0)
+    mine = Path(checkpoint).resolve().parent == Path(log_dir).resolve()
+    if epoch and not step and mine and history_of(log_dir, epoch) is None:
+        logs = saved_logs(checkpoint)
+        if logs:
+            add_to_history(log_dir, epoch, logs)
 
 
 def history_of(log_dir, epoch):

@@ -1,6 +1,7 @@
 """Checkpoints of a training run: their names, finding them, and the optimiser's state."""
 
 import contextlib
+import json
 import re
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from mrcnn.weights.hdf5_files import open_hdf5, write_hdf5
 
 PATTERN = re.compile(r"_(\d{4,})(?:_step(\d{6,}))?(?:\.weights)?\.h5$")
 MEANS = "means"
+BESIDES = ("iterations", "logs")  # what is saved beside the phase
 OPTIMIZER_SUFFIX = ".optimizer.h5"
 
 
@@ -115,17 +117,20 @@ def optimizer_path(checkpoint):
     return Path(checkpoint).with_name(name + OPTIMIZER_SUFFIX)
 
 
-def save_optimizer(model, checkpoint, phase):
+def save_optimizer(model, checkpoint, phase, logs=None):
     """Write the optimiser's state beside a checkpoint, atomically.
 
     Args:
         model: compiled `keras.Model`.
         checkpoint: path of its weights.
         phase: dict of strings and numbers that tells training phases apart.
+        logs: of the epoch that the checkpoint ends, for `saved_logs`.
     """
     with write_hdf5(optimizer_path(checkpoint)) as file:
         file.attrs.update(phase)
         file.attrs["iterations"] = int(weight_array(model.optimizer.iterations))
+        if logs:
+            file.attrs["logs"] = json.dumps({name: float(value) for name, value in logs.items()})
         # Those of the epoch's losses: an epoch that is broken off goes on with them.
         file.create_dataset(MEANS, data=[weight_array(each) for each in model.metrics_variables])
         for name, variable in _state(model):
@@ -141,7 +146,20 @@ def saved_phase(checkpoint):
     if checkpoint is None or not optimizer_path(checkpoint).is_file():
         return {}
     with _reading_state(checkpoint) as file:
-        return {key: _plain(value) for key, value in file.attrs.items() if key != "iterations"}
+        return {key: _plain(value) for key, value in file.attrs.items() if key not in BESIDES}
+
+
+def saved_logs(checkpoint):
+    """The logs of the epoch that a checkpoint ends, {name: number}; {} if unknown.
+
+    Raises:
+        WeightsError: the file is damaged.
+    """
+    if not optimizer_path(checkpoint).is_file():
+        return {}
+    with _reading_state(checkpoint) as file:
+        logs = json.loads(file.attrs.get("logs", "{}"))
+        return {name: float(value) for name, value in logs.items()}
 
 
 def _plain(value):
@@ -179,7 +197,7 @@ def restore_optimizer(model, checkpoint, phase):
         return False
     model.optimizer.build(model.trainable_variables)
     with _reading_state(checkpoint) as file:
-        if {key: v for key, v in file.attrs.items() if key != "iterations"} != phase:
+        if {key: v for key, v in file.attrs.items() if key not in BESIDES} != phase:
             return False
         values = [(variable, _read_like(variable, file[name])) for name, variable in _state(model)]
         iterations = int(file.attrs["iterations"])

@@ -82,11 +82,15 @@ class Form:
         on_jax = keras.backend.backend() == "jax"
         return (compile_function(function) if on_jax else function)(*arguments)
 
+    def find(self, maps, window):
+        found = self.network.detect_boxes(maps, window, (SIDE, SIDE))
+        boxes = found["detections"][..., :4]
+        return {**found, "mrcnn_mask": self.network.predict_masks(maps[:4], boxes, (SIDE, SIDE))}
+
     @functools.cached_property
     def outputs(self):
         window = ops.array([[0, 0, 1, 1]], "float32")
-        find = functools.partial(self.network.detect, image_shape=(SIDE, SIDE))
-        found = self.run(find, self.maps, window)
+        found = self.run(self.find, self.maps, window)
         return {name: ops.convert_to_numpy(values)[0] for name, values in found.items()}
 
 

@@ -126,6 +126,21 @@ def test_a_damaged_archive_is_told(tmp_path):
         read(tmp_path, bytes(data))
 
 
+@pytest.mark.parametrize("pack", [torch_archive, torch_stream])
+def test_whatever_byte_is_damaged_the_file_is_named(tmp_path, pack):
+    """Each byte and each cut: tensors, or a sentence."""
+    tensors = {"w": np.zeros(2, np.float32)}
+    data = pack(torch_members(tensors)) if pack is torch_archive else pack(tensors)
+    for place in range(len(data)):
+        damaged = bytearray(data)
+        damaged[place] ^= 0xFF
+        for content in (bytes(damaged), data[:place]):
+            try:
+                assert len(read(tmp_path, content)) <= 1
+            except WeightsError as error:
+                assert "W.pth" in str(error) and "Errno" not in str(error)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [
@@ -138,7 +153,6 @@ def test_a_damaged_archive_is_told(tmp_path):
             r"a tensor of shape \(5,\) in a storage of 5",
         ),
         (b"J\x05\x00\x00\x00tQ", b"J\x05\x00\x00\x7ftQ", "a storage of 2130706437 numbers has 5"),
-        (b"t(J\x01\x00\x00\x00", b"t(U\x01a", "a tensor whose shape is no numbers"),
         (b"storage", b"sturage", "an object outside of the pickle that is no storage"),
     ],
 )
@@ -151,13 +165,33 @@ def test_claims_that_the_bytes_deny(tmp_path, old, new, sentence):
 
 def test_a_small_file_does_not_become_large(tmp_path):
     zeros = {"w": np.zeros(500_000, np.float32)}
-    with pytest.raises(WeightsError, match="it is compressed, as PyTorch's are not"):
+    with pytest.raises(WeightsError, match="it is compressed as such files are not"):
         read(tmp_path, torch_archive(torch_members(zeros), zipfile.ZIP_DEFLATED))
     row = torch_tensor("0", (1000,))
     many = b"".join(text(f"w{n}") + row for n in range(100))
     with pytest.raises(WeightsError, match="names arrays of more bytes than it has"):
         pickled = b"\x80\x02}(" + many + b"u."
         read(tmp_path, torch_archive({"data.pkl": pickled, "data/0": bytes(4000)}))
+
+
+def test_texts_in_the_place_of_numbers_do_not_multiply(tmp_path):
+    """A step that is a text would be repeated shape times: 2 GB of "x" here."""
+    pickled = torch_pickle({"w": np.zeros(5, np.float32)})
+    shape, steps = b"(J\x05\x00\x00\x00t", b"(J\x01\x00\x00\x00t"
+    assert pickled.count(shape + steps) == 1
+    bomb = pickled.replace(shape + steps, b"(J\x00\x00\x00\x7ft(U\x01xt")
+    with pytest.raises(WeightsError, match="a shape that is no whole numbers"):
+        read(tmp_path, torch_archive({"data.pkl": bomb, "data/0": bytes(20)}))
+
+
+@pytest.mark.parametrize("claim", [-1, 4, 2**62])
+def test_the_stream_s_own_count_is_not_believed(tmp_path, claim):
+    data = torch_stream({"w": np.zeros(5, np.float32)})
+    stored = (5).to_bytes(8, "little") + bytes(20)
+    assert data.endswith(stored)
+    data = data.removesuffix(stored) + claim.to_bytes(8, "little", signed=True) + bytes(20)
+    with pytest.raises(WeightsError, match="of 5 numbers says that it has another count"):
+        read(tmp_path, data)
 
 
 def test_other_archives_and_files(tmp_path):

@@ -13,6 +13,7 @@ from mrcnn.data.training_batches import Batches
 from mrcnn.training import fit
 from mrcnn.training.callbacks import OneTraining
 from mrcnn.training.fit import compile_phase
+from mrcnn.training.history import HISTORY, complete_history
 from mrcnn.training.learning_rates import LearningRate
 from mrcnn.training.optimizer import GloballyClippedAdam, GloballyClippedSGD
 from mrcnn.weights.checkpoints import checkpoint_path, optimizer_path
@@ -227,6 +228,26 @@ def test_history_csv_holds_every_loss_of_every_epoch(run):
     assert set(rows[0]) == names | {f"val_{name}" for name in names}
     for name, values in run[1].history.items():
         assert [float(row[name]) for row in rows] == values
+
+
+@pytest.mark.parametrize("missing", ["line", "file"])
+def test_a_kill_between_checkpoint_and_history_loses_no_line(run, tmp_path, missing):
+    folder = tmp_path / run[0].run_folder().name
+    shutil.copytree(run[0].log_dir, folder)
+    whole = (folder / HISTORY).read_text()
+    checkpoint = folder / "mask_rcnn_tiny_0003.weights.h5"
+    lines = whole.splitlines(keepends=True)
+    complete_history(folder, checkpoint)
+    assert (folder / HISTORY).read_text() == whole  # nothing was missing
+    if missing == "line":
+        (folder / HISTORY).write_text("".join(lines[:-1]))
+    else:
+        (folder / HISTORY).unlink()
+    complete_history(tmp_path, checkpoint)  # of another folder
+    assert not (tmp_path / HISTORY).exists()
+    complete_history(folder, checkpoint)
+    rows = history_lines(run[0].log_dir)
+    assert history_lines(folder) == (rows if missing == "line" else rows[-1:])
 
 
 def test_tensorboard_reads_the_same_curves(run):

@@ -129,9 +129,17 @@ def test_a_loss_without_weight_cannot_be_weighed(tmp_path):
         tiny_model("training", tmp_path, LOSS_WEIGHTS=only, **WEIGHED)
 
 
-@pytest.mark.parametrize("share", [-0.1, 1.5, "much", float("nan")])
-def test_weighing_is_a_share(share):
-    with pytest.raises(ConfigError, match=r"ROI_LOSS_WEIGHING must be from 0 \(none\) to 1,"):
+@pytest.mark.parametrize(
+    ("share", "allowed"),
+    [
+        (-0.1, r"from 0 \(none\) to 1"),
+        (1.5, r"from 0 \(none\) to 1"),
+        ("much", "a number"),
+        (float("nan"), "a number"),
+    ],
+)
+def test_weighing_is_a_share(share, allowed):
+    with pytest.raises(ConfigError, match=f"ROI_LOSS_WEIGHING must be {allowed}, but is "):
         type("Changed", (TinyConfig,), {"ROI_LOSS_WEIGHING": share})()
 
 

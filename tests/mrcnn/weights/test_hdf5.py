@@ -181,6 +181,12 @@ def test_a_tensor_of_another_shape_is_refused_with_both_shapes(tmp_path, tensors
     assert_refused(path, *words, may_be_missing=["fc"])  # it is not missing
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_not_finite_are_refused(tmp_path, tensors, value):
+    path = write_with(tmp_path / "w.h5", tensors, fc__bias=np.array([0, value, 1], np.float32))
+    assert_refused(path, str(path), "no finite numbers, in fc/bias", "Take an earlier checkpoint")
+
+
 def test_excluded_layers_keep_their_weights(tmp_path, tensors):
     path = write_with(tmp_path / "w.h5", tensors, fc__bias=np.ones(7, np.float32))
     model = blank(make_model())

@@ -10,6 +10,7 @@ from pycocotools import mask as run_length
 
 from command_line import call, refused
 from mrcnn.data.postprocessing import Detections
+from mrcnn.locks import alone_in
 from siamese_mrcnn.commands import common, detect
 
 
@@ -313,3 +314,12 @@ def test_the_threshold_of_the_weights_is_used_and_said(finder, picture, tmp_path
         assert finder[-1][0].config.DETECTION_MIN_CONFIDENCE == expected
         said = "What scores less than 0.62 is left out" in capsys.readouterr().out
         assert said == (not more)
+
+
+def test_two_calls_into_one_folder_are_refused(finder, picture, tmp_path, capsys):
+    arguments = ("detect", "--reference", picture("r.jpg"), "--image", picture("a.jpg"))
+    arguments = (*arguments, "--weights", "w", "--out", tmp_path / "out")
+    with alone_in(tmp_path / "out"):
+        text = refused(capsys, *arguments)
+    assert f"Another program is at work in {tmp_path / 'out'}. Wait until it ends" in text
+    assert call(*arguments) == 0

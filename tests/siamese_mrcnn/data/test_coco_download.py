@@ -12,7 +12,7 @@ from coco_server import ALL, CONTENT, fetch, packed, refused, serving_coco
 from folders import full_disk, tree
 from mrcnn import resumable_download
 from siamese_mrcnn import cli
-from siamese_mrcnn.commands.download import PARTS
+from siamese_mrcnn.commands.data_sets.download import PARTS
 from siamese_mrcnn.data import archive_download
 from siamese_mrcnn.data import coco_download as downloads
 from siamese_mrcnn.data.coco import CocoDataset

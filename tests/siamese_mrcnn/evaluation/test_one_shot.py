@@ -13,6 +13,7 @@ from pycocotools.cocoeval import COCOeval
 from mrcnn.data.dataset import Dataset
 from mrcnn.images.masks import restore_mask
 from mrcnn.images.resize import resize
+from mrcnn.locks import InUseError, alone_in
 from siamese_mrcnn.data.coco import CocoDataset
 from siamese_mrcnn.evaluation.one_shot import EvaluationError, evaluate
 from siamese_mrcnn.synthetic.shapes import make_shapes
@@ -170,6 +171,13 @@ def test_interrupted_equals_uninterrupted(dataset, classes, tmp_path):
     assert run(detector, classes, output=tmp_path / "parts") == whole
     assert files(tmp_path / "parts") == files(tmp_path / "whole")
     assert len(detector.calls) == len(log.read_text().splitlines()) - 2
+
+
+def test_two_evaluations_at_once_are_refused(detector, classes, tmp_path):
+    alone = run(detector, classes, output=tmp_path)
+    with alone_in(tmp_path), pytest.raises(InUseError, match="Another program is at work in"):
+        run(detector, classes, output=tmp_path)
+    assert run(detector, classes, output=tmp_path) == alone
 
 
 def test_other_arguments_do_not_resume(dataset, classes, tmp_path):

@@ -25,3 +25,12 @@ def test_cut_off_line_is_redone(tmp_path, rest):
     assert log.done == {1}
     log.append(3, {"found": 1})
     assert [entry["image_id"] for entry in log] == [1, 3]
+
+
+def test_a_full_disk_is_a_sentence_with_the_path(tmp_path):
+    path = tmp_path / "log.jsonl"
+    log = EvaluationLog(path)
+    path.symlink_to("/dev/full")
+    with pytest.raises(OSError, match=r"log\.jsonl: No space left on device\. .*free some space"):
+        log.append(1, {})
+    assert log.done == set()

@@ -346,4 +346,4 @@ def test_the_guide_gives_commands_that_are_understood():
     lines = [line.strip() for line in text.splitlines() if line.startswith("    siamese-mrcnn ")]
     commands = [cli._parser().parse_args(shlex.split(line)[1:]) for line in lines]
     splits = [command.split for command in commands if hasattr(command, "split")]
-    assert len(commands) == 4 and splits == [("tulip", "sea lily")] * 3
+    assert len(commands) == 8 and splits == [("tulip", "sea lily")] * 3 + ["all"] * 2

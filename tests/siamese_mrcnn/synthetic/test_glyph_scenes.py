@@ -84,7 +84,7 @@ def test_only_the_part_inside_the_picture_is_painted(scene):
     expected[:6, 58:] = True
     assert label == 2
     np.testing.assert_array_equal(mask, expected)
-    assert (scene.sizes[1], scene.seen[1]) == (100, 36)
+    assert (scene.parts.sizes[1], scene.parts.seen[1]) == (100, 36)
     np.testing.assert_array_equal(scene.picture[~expected], 255)
     assert np.abs(scene.picture[expected] - 255).max() > 40
 
@@ -107,10 +107,10 @@ def test_a_glyph_may_not_hide_too_much_of_earlier_ones(scene):
 def test_lines_over_glyphs_are_no_part_of_them(scene):
     scene.paint(block(0, 0, 64, 64), 0)
     scene.picture[:] = 0
-    while scene.seen[1] == 64 * 64:
+    while scene.parts.seen[1] == 64 * 64:
         scene.cross()
     ((_, mask),) = scene.instances()
-    assert np.count_nonzero(mask) == scene.seen[1] >= 0.4 * 64 * 64
+    assert np.count_nonzero(mask) == scene.parts.seen[1] >= 0.4 * 64 * 64
     assert scene.picture[~mask].mean() > 10 * scene.picture[mask].mean()
 
 
@@ -127,8 +127,8 @@ def test_scenes_hold_several_glyphs_that_show(monkeypatch):
         assert 3 <= len(labels) <= 12 and 2 <= len(set(labels)) <= 5
         assert np.sum(masks, axis=0).max() == 1
         seen = np.array([np.count_nonzero(mask) for mask in masks])
-        np.testing.assert_array_equal(seen, made[-1].seen[1:])
-        assert np.all(seen >= VISIBLE[0] * np.array(made[-1].sizes[1:]))
+        np.testing.assert_array_equal(seen, made[-1].parts.seen[1:])
+        assert np.all(seen >= VISIBLE[0] * np.array(made[-1].parts.sizes[1:]))
         sizes += np.sqrt(seen).tolist()
     assert min(sizes) < 16 and max(sizes) > 60 and np.mean(np.array(sizes) > 32) > 0.3
 

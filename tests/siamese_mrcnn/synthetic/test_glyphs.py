@@ -13,7 +13,7 @@ from siamese_mrcnn import cli
 from siamese_mrcnn.data.coco import CocoDataset
 from siamese_mrcnn.data.coco_writer import DrawnFolderError
 from siamese_mrcnn.data.splits import split_classes
-from siamese_mrcnn.synthetic import glyph_categories, glyphs
+from siamese_mrcnn.synthetic import glyph_categories, glyphs, pieces
 from siamese_mrcnn.synthetic.glyph_categories import GlyphCategory
 from siamese_mrcnn.synthetic.glyphs import make_glyphs
 
@@ -27,7 +27,7 @@ ARGUMENTS = {"train_images": 12, "val_images": 5, "image_size": 64, "categories"
 @pytest.fixture(autouse=True)
 def quick_choice(monkeypatch):
     monkeypatch.setattr(glyphs, "choose_categories", lambda count: CATEGORIES[:count])
-    monkeypatch.setattr(glyphs, "SCENES_A_PIECE", 5)
+    monkeypatch.setattr(pieces, "SCENES_A_PIECE", 5)
 
 
 def make(folder, **changes):
@@ -121,12 +121,12 @@ def test_a_worker_that_dies_is_reported(tmp_path, monkeypatch):
             pass
 
         def submit(self, work, piece):
-            raise glyphs.BrokenProcessPool
+            raise pieces.BrokenProcessPool
 
         def shutdown(self, cancel_futures):
             pass
 
-    monkeypatch.setattr(glyphs, "ProcessPoolExecutor", Executor)
+    monkeypatch.setattr(pieces, "ProcessPoolExecutor", Executor)
     with pytest.raises(
         OSError, match=r"has ended: for want of memory.*repeat the call, with fewer workers"
     ):
@@ -140,14 +140,14 @@ def test_workers_end_when_their_parent_is_killed(tmp_path):
     parent = subprocess.Popen(
         [*command, *numbers], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
-    pieces = tmp_path / "glyphs" / glyphs.PIECES
+    drawn = tmp_path / "glyphs" / pieces.PIECES
     try:
-        while parent.poll() is None and not (pieces.exists() and any(pieces.iterdir())):
+        while parent.poll() is None and not (drawn.exists() and any(drawn.iterdir())):
             time.sleep(0.1)
     finally:
         parent.kill()
     parent.communicate(timeout=60)
-    assert len(list(pieces.iterdir())) < 20
+    assert len(list(drawn.iterdir())) < 20
 
 
 def test_other_folders_and_other_arguments_are_refused(tmp_path):

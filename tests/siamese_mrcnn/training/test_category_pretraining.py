@@ -1,5 +1,7 @@
 """A start from nothing: crops carry their category, both losses against loops, a learned start."""
 
+import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import keras
@@ -8,7 +10,7 @@ import pytest
 
 from coloured_squares import COLOURS, ColouredSquares
 from command_line import call, refused
-from mrcnn.weights.hdf5 import named_variables, weight_array
+from mrcnn.weights.hdf5 import named_variables, read_weights, weight_array
 from siamese_mrcnn.config import GlyphConfig
 from siamese_mrcnn.model import SiameseMaskRCNN
 from siamese_mrcnn.training import category_pretraining, resumable_fit
@@ -19,7 +21,7 @@ from siamese_mrcnn.training.category_pretraining import (
     pretrain,
 )
 from siamese_mrcnn.training.resumable_fit import PretrainingError
-from tiny import TinySiameseConfig, few_weights
+from tiny import TinySiameseConfig, assert_same_arrays, few_weights
 
 RNG = np.random.default_rng(0)
 
@@ -160,3 +162,29 @@ def test_the_command(shapes_folder, tmp_path, capsys, monkeypatch):
     model = SiameseMaskRCNN("inference", tmp_path, config)
     report = model.load_weights(weights)
     assert not report.missing and not report.unexpected
+
+
+@pytest.mark.parametrize("left", ["optimizer.h5", "weights.h5", "nothing"])
+def test_a_kill_while_the_backup_is_removed_lets_the_call_be_repeated(
+    left, shapes_folder, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(category_pretraining, "BATCH", 2)
+    weights = tmp_path / "start.weights.h5"
+
+    def killed(folder):
+        for path in Path(folder).iterdir():
+            if not path.name.endswith(left):
+                path.unlink()
+        raise KeyboardInterrupt
+
+    settings = ("BACKBONE_WIDTH=8", "RUN_EAGERLY=True", "IMAGES_PER_GPU=1")
+    small = [word for each in settings for word in ("--set", each)]
+    arguments = ("pretrain", "--data", shapes_folder, "--config", "glyphs", *small)
+    arguments = (*arguments, "--epochs", "1", "--steps", "1", "--out", weights)
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", killed)
+        assert call(*arguments) == 130
+    first = read_weights(weights)
+    assert call(*arguments) == 0
+    assert_same_arrays(read_weights(weights), first)
+    assert [path.name for path in tmp_path.iterdir()] == ["start.weights.h5"]

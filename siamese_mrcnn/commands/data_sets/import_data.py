@@ -46,16 +46,19 @@ def add_arguments(parser):
 
 
 def run(arguments):
+    from mrcnn.files import in_hand
     from siamese_mrcnn.own_data.convert_to_coco import import_data, to_text
     from siamese_mrcnn.own_data.load import read_own_data
 
     if arguments.test_images is not None and arguments.test is None:
         raise ValueError("--test-images are those of other data to test on: give --test as well.")
     options = common.source_options(arguments)
-    data = read_own_data(arguments.source, **options)
+    with in_hand(arguments.source):
+        data = read_own_data(arguments.source, **options)
     test = None
     if arguments.test is not None:
-        test = read_own_data(arguments.test, **options | {"images": arguments.test_images})
+        with in_hand(arguments.test):
+            test = read_own_data(arguments.test, **options | {"images": arguments.test_images})
     imported = import_data(
         data,
         arguments.out,

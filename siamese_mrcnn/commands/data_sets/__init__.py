@@ -1,0 +1,1 @@
+"""The commands that bring, convert or draw data sets."""

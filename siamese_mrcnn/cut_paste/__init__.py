@@ -1,0 +1,1 @@
+"""Scenes of cut-outs pasted on photos, in COCO's own layout."""
