@@ -19,9 +19,10 @@ class Config(mrcnn.config.Config):
     # How query and reference are compared (`siamese_mrcnn.modeling.matching`): the paper's
     # "distance", or "distance-alone", "correlation", "cosine", "none" to see what it is worth.
     COMPARISON = "distance"
-    # Whether query and reference look at each other's places before (`.co_attention` beside it),
-    # and whether each RoI is compared with the reference's places once more (`.roi_comparison`).
-    # Trained weights of the paper's model give the same numbers with either until it has trained.
+    # Beyond averages: whether query and reference look at each other's places before they are
+    # matched (`siamese_mrcnn.modeling.co_attention`), and whether each RoI is compared with the
+    # places of the reference (`siamese_mrcnn.modeling.roi_comparison`). Trained weights of the
+    # paper's model load into both and find the same until the new layers have trained.
     CO_ATTENTION = False
     ROI_COMPARISON = False
     # How many finds of an image, the best, are compared with the reference once more, at their

@@ -130,7 +130,7 @@ class SiameseMaskRCNN(NamedThingsMethods, MaskRCNN):
 
         Returns:
             [[N, channels], ...] for P2..P6 and, if there is one, the verifier, which comes last.
-            CO_ATTENTION and ROI_COMPARISON keep maps, too, [N, places, channels], before it: 20 to
+            CO_ATTENTION and ROI_COMPARISON keep maps, too, [N, places, channels], before it: 10 to
             50 times as much.
 
         Raises:
