@@ -230,12 +230,16 @@ class SiameseMaskRCNN(NamedThingsMethods, MaskRCNN):
 
     def _find(self, pyramid, vectors, geometries, pictures):
         """Match a batch of queries with as many references; either may be one for all."""
+        return self.restore(self.find_boxes(pyramid, vectors, geometries, pictures), geometries)
+
+    def find_boxes(self, pyramid, vectors, geometries, pictures):
+        """As the model of `SiameseNetwork.matched_boxes_model`: its outputs, before any mask."""
         inputs = self._matching_inputs(pyramid, vectors, geometries, pictures)
         shape = geometries[0].prepared_shape
         find = self.function(
             "matched_boxes", shape, lambda: self.network.matched_boxes_model(shape)
         )
-        return self.restore(find(inputs), geometries)
+        return find(inputs)
 
     def _matching_inputs(self, pyramid, vectors, geometries, pictures):
         inputs = {"pyramid": pyramid, "vectors": vectors, "windows": windows_of(geometries)}

@@ -3,13 +3,14 @@
 import numpy as np
 from keras import ops
 
-from mrcnn.data.postprocessing import Detections, joined
+from mrcnn.data.postprocessing import Detections, joined, restore_boxes, restore_detections
 from mrcnn.data.preprocessing import is_picture
 from mrcnn.ops import boxes
 from siamese_mrcnn.data.references import ReferencesError, prepare_reference
 from siamese_mrcnn.modeling.matching import LEVELS
 from siamese_mrcnn.modeling.verification import EMBEDDING
 
+THINGS_AT_ONCE = 4  # in one query; more take memory and no less time
 SAME_PLACE = 0.5  # intersection over union from which on a negative speaks of the same instance
 
 
@@ -69,12 +70,23 @@ class NamedThingsMethods:
         """
         if not things:
             raise ReferencesError("There is nothing to search for: give at least one thing.")
-        vectors = [*things.values(), *(negatives or {}).values()]
-        stacked = [np.concatenate(level) for level in zip(*vectors, strict=True)]
-        found = self.detect_encoded([query], stacked)
-        named = label(dict(zip(things, found, strict=False)))
-        standing = without_refuted(named, found[len(things) :])
-        return without_doubles(standing, self.config.DETECTION_NMS_THRESHOLD)
+        against = [each.boxes for each in self._unmasked(query, (negatives or {}).values())]
+        found = {
+            name: each.masked(standing_rows(each.boxes, against))
+            for name, each in zip(things, self._unmasked(query, things.values()), strict=True)
+        }
+        return without_doubles(label(found), self.config.DETECTION_NMS_THRESHOLD)
+
+    def _unmasked(self, query, vectors):
+        """Yield what each of some vectors finds in a query, some at once: `Unmasked`."""
+        vectors = list(vectors)
+        for first in range(0, len(vectors), THINGS_AT_ONCE):
+            chosen = vectors[first : first + THINGS_AT_ONCE]
+            stacked = [np.concatenate(level) for level in zip(*chosen, strict=True)]
+            geometries = [query.geometry] * len(chosen)
+            outputs = self.find_boxes(query.pyramid, stacked, geometries, query.image)
+            for row, rows in enumerate(ops.convert_to_numpy(outputs["detections"])):
+                yield Unmasked(self, query.geometry, rows, outputs["pyramid"], row)
 
     def _vectors_of(self, name, shown):
         if is_picture(shown) or hasattr(shown, "crop"):
@@ -103,6 +115,38 @@ class NamedThingsMethods:
         return [ops.convert_to_numpy(each) for each in vectors]
 
 
+class Unmasked:
+    """What one thing's vectors find in one query, before any mask is predicted.
+
+    Args:
+        model: that found it.
+        geometry: of the query.
+        detections: [D, (y1, x1, y2, x2, class id, score)] of the network.
+        pyramid: matched P2..P5 of several things.
+        row: of this thing in it.
+
+    Attributes:
+        boxes: `Detections` without masks.
+    """
+
+    def __init__(self, model, geometry, detections, pyramid, row):
+        self.model, self.geometry, self.pyramid, self.row = model, geometry, pyramid, row
+        edges = model.network.edges
+        rois = restore_boxes(detections[:, :4], geometry, edges)
+        has_area = (rois[:, 2] > rois[:, 0]) & (rois[:, 3] > rois[:, 1])
+        self.found = detections[has_area & (detections[:, 4] > 0)]
+        self.size = len(detections)
+        self.boxes = restore_detections(self.found, None, geometry, None, edges)
+
+    def masked(self, rows):
+        """Some of the `boxes` with their masks: `Detections`."""
+        padded = np.zeros((1, self.size, self.found.shape[1]), self.found.dtype)
+        padded[0, : len(rows)] = self.found[rows]
+        own = [level[self.row : self.row + 1] for level in self.pyramid] if len(rows) else None
+        outputs = {"detections": padded, "pyramid": own}
+        return self.model.restore(outputs, [self.geometry])[0]
+
+
 def label(found):
     """{name: `Detections`} of one image as one, best first, with `labels`; class k is the k-th."""
     labelled = [
@@ -119,8 +163,8 @@ def label(found):
     return together.rows(np.argsort(-together.scores, kind="stable"))
 
 
-def without_refuted(found, negatives):
-    """`Detections` but those where a negative one of higher score is: an IoU above `SAME_PLACE`.
+def standing_rows(found, negatives):
+    """Rows of detections but those where a negative one of higher score is, see `SAME_PLACE`.
 
     Args:
         found: `Detections`.
@@ -131,7 +175,7 @@ def without_refuted(found, negatives):
         there = boxes.overlaps(found.rois, negative.rois) > SAME_PLACE
         surer = negative.scores[None, :] > found.scores[:, None]
         standing &= ~(there & surer).any(axis=1)
-    return found.rows(np.flatnonzero(standing))
+    return np.flatnonzero(standing)
 
 
 def without_doubles(found, threshold):
