@@ -16,6 +16,7 @@ from siamese_mrcnn.error_sentences import sentence_of
 COMMANDS = {
     "detect": "find in pictures what a reference shows",
     "serve": "open a page to search photos by a box around a thing, and a REST interface",
+    "references": "keep things by name, to detect several at once",
     "pretrain": "make weights to start training from, where none fit",
     "train": "train on COCO or data of your own",
     "train-verifier": "train the second look, which says no",

@@ -151,6 +151,16 @@ def add_weights_arguments(parser, default=None):
     )
 
 
+def add_library_argument(parser, default="references"):
+    """Of things that have names; without a default it can be told whether it was given."""
+    parser.add_argument(
+        "--library",
+        default=default,
+        metavar="FOLDER",
+        help="of things that have names (default: references)",
+    )
+
+
 def add_classes_argument(parser):
     parser.add_argument(
         "--classes",

@@ -1,9 +1,12 @@
-"""Find in pictures what a reference shows.
+"""Find in pictures what references show: one thing, or several by their names in a library.
 
 Writes for each picture NAME a drawing NAME_found.png and its data NAME_found.json: boxes
 [y1, x1, y2, x2] in pixels, scores, and masks as COCO run lengths. Of several pictures ranking.csv
 has the best score first, and best.png shows the best. Called again after an interruption, it goes
 on with the pictures that are left. A picture that cannot be searched stops no other.
+
+Without a library, references are shots of one thing. In a library (see `siamese-mrcnn references`)
+a name is a thing, and a file given beside it is another; what is found has their names as labels.
 """
 
 import os
@@ -22,18 +25,28 @@ def add_arguments(parser):
     parser.add_argument(
         "--reference",
         action="append",
-        required=True,
-        metavar="FILE",
+        default=[],
+        metavar="FILE|NAME",
         help="picture of the thing, cut close; give several of the same kind of thing for more "
-        "than one shot",
+        "than one shot; or its name in the library (default: all that --library has)",
     )
     parser.add_argument(
         "--box",
         action="append",
         type=common.box,
         metavar="Y1,X1,Y2,X2",
-        help="where the thing is in the reference picture, pixels; once for each --reference",
+        help="where the thing is in the reference picture, pixels; once for each --reference that "
+        "is a file",
     )
+    parser.add_argument(
+        "--not",
+        dest="negatives",
+        action="append",
+        default=[],
+        metavar="FILE|NAME",
+        help="what must not be found: detections that are nearer to it are left out",
+    )
+    common.add_library_argument(parser, default=None)
     parser.add_argument(
         "--image",
         nargs="+",
@@ -54,6 +67,8 @@ def add_arguments(parser):
 
 
 def run(arguments):
+    if not arguments.reference and arguments.library is None:
+        raise ValueError("There is nothing to search for: give --reference, --library or both.")
     paths, out = find_images(arguments.image), Path(arguments.out)
     searched = [name for name in arguments.image if Path(name).is_dir()]
     if out.resolve() in [Path(name).resolve() for name in searched]:
@@ -64,8 +79,11 @@ def run(arguments):
     common.load_backend(arguments)
     from mrcnn.locks import alone_in
     from siamese_mrcnn.search.photos import PhotoSearch, write_ranking
+    from siamese_mrcnn.search.things import library_for, negatives_of, things_of
 
-    crops = read_references(arguments.reference, arguments.box)
+    asked, refused = arguments.reference, arguments.negatives
+    library = library_for([*asked, *refused], arguments.library)
+    things, negatives = things_of(asked, arguments.box, library), negatives_of(refused, library)
     model = common.detection_model(
         arguments, IMAGES_PER_GPU=1, DETECTION_MIN_CONFIDENCE=arguments.threshold
     )
@@ -76,7 +94,7 @@ def run(arguments):
             f"What scores less than {model.threshold:.2f} is left out: from there on, nine of ten "
             "finds were right when it was measured for these weights. --threshold changes it."
         )
-    search = PhotoSearch(model, arguments.reference, crops, filled=not arguments.contour)
+    search = PhotoSearch(model, things, negatives, library, filled=not arguments.contour)
     with alone_in(out):
         findings = search_all(search, paths, output_names(paths, out))
         if len(paths) > 1 and findings:
@@ -170,32 +188,3 @@ def output_names(paths, folder):
         used.add(stem)
         targets.append(folder / f"{stem}_found")
     return targets
-
-
-def read_references(names, boxes=None):
-    """Read the references and cut them out: list of uint8 [height, width, 3].
-
-    Raises:
-        ValueError: not one box for each reference, or a box outside the picture.
-    """
-    from mrcnn.images.image import read_image
-
-    pictures = [read_image(name, upright=True) for name in names]
-    if not boxes:
-        return pictures
-    if len(boxes) != len(names):
-        raise ValueError(
-            f"{len(names)} references need as many --box, or none, but got {len(boxes)}."
-        )
-    return [_cut(*each) for each in zip(names, pictures, boxes, strict=True)]
-
-
-def _cut(name, picture, box):
-    y1, x1, y2, x2 = box
-    height, width = picture.shape[:2]
-    if y2 > height or x2 > width:
-        raise ValueError(
-            f"The box {y1},{x1},{y2},{x2} does not fit the reference {name} of {height} x {width} "
-            "pixels (height x width). Give y1,x1,y2,x2 inside it."
-        )
-    return picture[y1:y2, x1:x2]

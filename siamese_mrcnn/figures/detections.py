@@ -6,7 +6,14 @@ import matplotlib
 import numpy as np
 
 from mrcnn.files import atomic_path
-from mrcnn.visualize import display_instances, draw_box, grid_axes, new_axes, show_image
+from mrcnn.visualize import (
+    display_instances,
+    draw_box,
+    grid_axes,
+    new_axes,
+    random_colors,
+    show_image,
+)
 
 INSET_SIDE = 0.26  # of the picture's shorter side; of an oblong reference the mean side
 WIDEST_INSET = 0.6  # of the picture's side
@@ -33,7 +40,8 @@ def draw_result(
     Args:
         image: uint8 [height, width, 3].
         references: picture [height, width, 3], `Reference`, or a list of them.
-        detections: `rois` [N, 4] pixels, `scores` [N], `masks` [height, width, N] or none.
+        detections: `rois` [N, 4] pixels, `scores` [N], `masks` [height, width, N] or none. With
+            `labels`, these are written before the scores, and each class has a colour.
         path: file to write (.png, .pdf, ...), or None.
         ax: matplotlib axes to draw into; None makes a new picture.
         title: text above the picture.
@@ -47,15 +55,21 @@ def draw_result(
     scores = np.asarray(detections["scores"])
     boxes = np.asarray(detections["rois"])
     ax = ax if ax is not None else new_axes(image.shape)
+    names, colors = detections.get("labels"), None
+    if names is not None:
+        classes = np.asarray(detections["class_ids"]) - 1
+        palette = random_colors(max(classes, default=0) + 1)
+        colors = [palette[number] for number in classes]
     display_instances(
         image,
         boxes,
         detections.get("masks"),
-        np.zeros(len(boxes), dtype=int),
-        [name],
+        np.arange(len(boxes)),
+        names if names is not None else [name] * len(boxes),
         scores,
         title=title,
         ax=ax,
+        colors=colors,
         filled=filled,
     )
     if inset:

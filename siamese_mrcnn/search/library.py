@@ -68,6 +68,24 @@ class ReferenceLibrary:
         """{name: `siamese_mrcnn.search.library_index.Entry`}"""
         return read_index(self.folder)
 
+    def entry(self, name, things=None):
+        """The `siamese_mrcnn.search.library_index.Entry` of a thing.
+
+        Args:
+            name: of the thing.
+            things: what `entries` returned, if it was called.
+
+        Raises:
+            LibraryError: there is no such thing.
+        """
+        things = self.entries() if things is None else things
+        name = checked_name(name)
+        if name not in things:
+            near = difflib.get_close_matches(name, things) or sorted(things)[:5]
+            hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else " It is empty."
+            raise LibraryError(f"There is no thing {name!r} in the library {self.folder}.{hint}")
+        return things[name]
+
     def __contains__(self, name):
         try:
             return checked_name(name) in self.entries()
@@ -117,7 +135,7 @@ class ReferenceLibrary:
             LibraryError: there is no such thing.
         """
         with self._changing() as things:
-            entry = self._entry(name, things)
+            entry = self.entry(name, things)
             write_index(
                 self.folder, {key: each for key, each in things.items() if each is not entry}
             )
@@ -131,7 +149,7 @@ class ReferenceLibrary:
         """
         new = checked_name(new)
         with self._changing() as things:
-            entry = self._entry(old, things)
+            entry = self.entry(old, things)
             if things.get(new, entry) is not entry:
                 raise LibraryError(f"There is a thing {new!r} already: remove it, or take another.")
             kept = {key: each for key, each in things.items() if each is not entry}
@@ -144,11 +162,11 @@ class ReferenceLibrary:
             LibraryError: there is no such thing.
             ImageError: a file is missing or damaged.
         """
-        return self._crops(self._entry(name))
+        return self._crops(self.entry(name))
 
     def thumbnail(self, name):
         """Path of a small picture of a thing, at most `THUMBNAIL_SIDE` pixels high and wide."""
-        return self._file(self._entry(name), "thumbnail.png")
+        return self._file(self.entry(name), "thumbnail.png")
 
     def vectors(self, name, model):
         """The vectors of a thing for a model, see `all_vectors`: [float32 [1, channels], ...]."""
@@ -171,7 +189,7 @@ class ReferenceLibrary:
         names = sorted(things) if names is None else [checked_name(name) for name in names]
         weights = model_fingerprint(model, without=OF_DETECTING)
         return {
-            name: self._vectors(name, self._entry(name, things), model, weights) for name in names
+            name: self._vectors(name, self.entry(name, things), model, weights) for name in names
         }
 
     def _vectors(self, name, entry, model, weights):
@@ -188,15 +206,6 @@ class ReferenceLibrary:
             except OSError as error:  # they serve all the same
                 logger.warning("The vectors of %s are not kept: %s", name, error)
         return vectors
-
-    def _entry(self, name, things=None):
-        things = self.entries() if things is None else things
-        name = checked_name(name)
-        if name not in things:
-            near = difflib.get_close_matches(name, things) or sorted(things)[:5]
-            hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else " It is empty."
-            raise LibraryError(f"There is no thing {name!r} in the library {self.folder}.{hint}")
-        return things[name]
 
     def _crops(self, entry):
         return [read_image(self._shot(entry, number)) for number in range(1, entry.shots + 1)]

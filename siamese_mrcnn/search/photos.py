@@ -1,4 +1,4 @@
-"""Searching photos for one thing: it goes on where it stopped, and ranks what it found."""
+"""Searching photos for things: it goes on where it stopped, and ranks what it found."""
 
 import csv
 import json
@@ -22,21 +22,25 @@ from siamese_mrcnn.fingerprints import (
     fingerprint,
     model_fingerprint,
 )
+from siamese_mrcnn.search.things import encode
 
 RANKING, BEST = "ranking.csv", "best.png"
 COLUMNS = ("rank", "image", "found", "best_score", "drawing")
+LABELS = "labels"  # one more, where things have names
 PICTURED, PICTURES_IN_A_ROW = 12, 4  # of the best photos
 DPI = 100
+MOST_IN_CORNER = 4  # things whose references are drawn over a photo
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a photo holds of the thing: its drawing and the scores, best first."""
+    """What a photo holds of the things: its drawing and the scores, best first."""
 
     photo: Path
     drawing: Path
     scores: tuple
     is_new: bool  # or it was found by an earlier call
+    labels: tuple | None = None  # of the scores, where things have names
 
     @property
     def best_score(self):
@@ -45,22 +49,30 @@ class Finding:
 
 
 class PhotoSearch:
-    """Searches photos, one after the other, for what a few references show.
+    """Searches photos, one after the other, for what references show.
 
     Args:
         model: `SiameseMaskRCNN` in inference mode.
-        names: of the references' files.
-        crops: the references themselves, uint8 [height, width, 3].
+        things: list of `siamese_mrcnn.search.things.Thing`: one that has no name, or all have.
+        negatives: the same of what must not be found.
+        library: `ReferenceLibrary` that they are kept in, if they are.
         filled: False draws the outlines of masks alone.
     """
 
-    def __init__(self, model, names, crops, filled=True):
-        self.model, self.crops, self.filled = model, crops, filled
-        self.names = [str(name) for name in names]
-        prepared = [prepare_reference(crop, model.config) for crop in crops]
-        self.vectors = model.encode_references(np.stack([prepared]))
-        shown = [array_fingerprint(crop) for crop in crops]
-        self._asked = [model_fingerprint(model), self.names, shown, filled]
+    def __init__(self, model, things, negatives=(), library=None, filled=True):
+        self.model, self.things, self.negatives, self.filled = model, things, negatives, filled
+        self.has_names = bool(things[0].name)
+        if self.has_names or negatives:
+            self.vectors = encode(things, model, library)
+            self.against = encode(negatives, model, library)
+        else:
+            prepared = [prepare_reference(crop, model.config) for crop in things[0].crops]
+            self.vectors = model.encode_references(np.stack([prepared]))
+        shown = [
+            [each.name, each.shown, *map(array_fingerprint, each.crops)]
+            for each in (*things, *negatives)
+        ]
+        self._asked = [model_fingerprint(model), len(negatives), shown, filled]
 
     def find(self, photo, target):
         """Search a photo unless the same search left its results there: `Finding`.
@@ -85,28 +97,59 @@ class PhotoSearch:
             with written_whole(data_path) as file:  # last, as it tells that the photo is done
                 json.dump(data, file, indent=1)
         scores = tuple(each["score"] for each in data["detections"])
-        return Finding(Path(photo), drawing, scores, is_new)
+        labels = None
+        if self.has_names:
+            labels = tuple(each.get("label", "") for each in data["detections"])
+        return Finding(Path(photo), drawing, scores, is_new, labels)
 
     def _search(self, photo, drawing):
         image = read_image(photo, upright=True)
-        (found,) = self.model.detect_encoded(self.model.encode_queries([image]), self.vectors)
+        found = self._find(image)
         with atomic_path(drawing, suffix=".png") as temporary:
-            draw_result(image, self.crops, found, path=temporary, filled=self.filled)
-        masks = found.get("masks")
+            crops, inset = self._in_corner()
+            draw_result(image, crops, found, path=temporary, inset=inset, filled=self.filled)
+        asked = {"references": _shown(self.things)}
+        if self.negatives:
+            asked["not"] = _shown(self.negatives)
         return {
             "image": str(photo),
             "height": image.shape[0],
             "width": image.shape[1],
-            "references": self.names,
-            "detections": [
-                {
-                    "box": [int(side) for side in found["rois"][index]],
-                    "score": float(score),
-                    "mask": encode_mask(masks[:, :, index]) if masks is not None else None,
-                }
-                for index, score in enumerate(found["scores"])
-            ],
+            **asked,
+            "detections": [_entry(found, index) for index in range(len(found["scores"]))],
         }
+
+    def _in_corner(self):
+        """The references to draw over photos, and whether to: of several things, one of each."""
+        if not self.has_names:
+            return self.things[0].crops, True
+        return [each.crops[0] for each in self.things], len(self.things) <= MOST_IN_CORNER
+
+    def _find(self, image):
+        """`Detections`; with `labels` only if things have names."""
+        (query,) = self.model.encode_queries([image])
+        if not (self.has_names or self.negatives):
+            (found,) = self.model.detect_encoded([query], self.vectors)
+            return found
+        found = self.model.detect_things(query, self.vectors, self.against)
+        if not self.has_names:
+            del found["labels"]
+        return found
+
+
+def _shown(things):
+    return [name for each in things for name in each.shown]
+
+
+def _entry(found, index):
+    """An instance as JSON holds it."""
+    masks, labels = found.get("masks"), found.get("labels")
+    return {
+        **({} if labels is None else {"label": labels[index]}),
+        "box": [int(side) for side in found["rois"][index]],
+        "score": float(found["scores"][index]),
+        "mask": None if masks is None else encode_mask(masks[:, :, index]),
+    }
 
 
 def _data_of(path, search):
@@ -143,11 +186,13 @@ def write_ranking(findings, folder):
 
 
 def _write_table(ranked, file):
+    has_labels = any(each.labels is not None for each in ranked)
     table = csv.writer(file)
-    table.writerow(COLUMNS)
+    table.writerow((*COLUMNS, LABELS) if has_labels else COLUMNS)
     for rank, each in enumerate(ranked, start=1):
         best = f"{each.best_score:.4f}" if each.scores else ""
-        cells = (rank, each.photo, len(each.scores), best, each.drawing)
+        cells = [rank, each.photo, len(each.scores), best, each.drawing]
+        cells += ["; ".join(dict.fromkeys(each.labels))] if has_labels else []
         table.writerow(map(for_csv, cells))
 
 

@@ -38,3 +38,17 @@ class Reference:
                 f"{width} pixels (height x width). Give y1,x1,y2,x2 inside it."
             )
         return picture[y1:y2, x1:x2]
+
+
+def references_of(pictures, boxes=None):
+    """Pictures and a box for each, or none at all, as a list of `Reference`.
+
+    Raises:
+        ValueError: not one box for each picture.
+    """
+    if boxes and len(boxes) != len(pictures):
+        raise ValueError(
+            f"{len(pictures)} references need as many --box, or none, but got {len(boxes)}."
+        )
+    boxes = boxes or [None] * len(pictures)
+    return [Reference(*each) for each in zip(pictures, boxes, strict=True)]
