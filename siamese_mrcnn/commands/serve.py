@@ -28,9 +28,7 @@ def add_arguments(parser):
         help="pictures to offer for searching, or folders of them (default: with the glyphs' "
         "weights, drawn scenes)",
     )
-    parser.add_argument(
-        "--library", default="library", metavar="FOLDER", help="where references are kept by name"
-    )
+    common.add_library_argument(parser)
     parser.add_argument("--host", default="127.0.0.1", help="address (default: this machine's own)")
     parser.add_argument("--port", type=common.natural, default=8765, help="0: any that is free")
     parser.add_argument("--token", help="that requests to the interface must bring")

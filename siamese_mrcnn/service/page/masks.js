@@ -46,15 +46,27 @@ export function paintedMask(instance, scale, [red, green, blue]) {
   const pixels = instance.mask ? pixelsInBox(instance) : new Uint8Array(columns * rows).fill(1);
   const canvas = canvasOf(columns * scale, rows * scale), { width, height } = canvas;
   const picture = new ImageData(width, height);
-  const isOn = (x, y) => x < 0 || y < 0 || x >= width || y >= height ? 0
-    : pixels[Math.min(rows - 1, Math.floor((y + .5) * rows / height)) * columns +
-      Math.min(columns - 1, Math.floor((x + .5) * columns / width))];
+  // With a border of one pixel that is off, so that every pixel has four neighbours.
+  const line = width + 2, on = new Uint8Array(line * (height + 2));
   for (let y = 0; y < height; y++) {
+    const from = Math.min(rows - 1, Math.floor((y + .5) * rows / height)) * columns;
     for (let x = 0; x < width; x++) {
-      const around = isOn(x - 1, y) + isOn(x + 1, y) + isOn(x, y - 1) + isOn(x, y + 1);
-      const at = (y * width + x) * 4;
-      if (isOn(x, y)) picture.data.set([red, green, blue, around === 4 ? 115 : 255], at);
-      else if (around) picture.data.set([0, 0, 0, 190], at); // seen on any colour
+      const column = Math.min(columns - 1, Math.floor((x + .5) * columns / width));
+      on[(y + 1) * line + x + 1] = pixels[from + column];
+    }
+  }
+  for (let y = 0, at = 0; y < height; y++) {
+    for (let x = 0; x < width; x++, at += 4) {
+      const here = (y + 1) * line + x + 1;
+      const around = on[here - 1] + on[here + 1] + on[here - line] + on[here + line];
+      if (!on[here]) {
+        if (around) picture.data[at + 3] = 190; // black, so that the edge is seen on any colour
+        continue;
+      }
+      picture.data[at] = red;
+      picture.data[at + 1] = green;
+      picture.data[at + 2] = blue;
+      picture.data[at + 3] = around === 4 ? 115 : 255;
     }
   }
   canvas.getContext("2d").putImageData(picture, 0, 0);
