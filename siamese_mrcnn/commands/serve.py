@@ -20,13 +20,13 @@ KEEP_ALIVE = 5  # seconds that an idle connection stays open
 
 
 def add_arguments(parser):
-    common.add_weights_arguments(parser, default="glyphs")
+    common.add_weights_arguments(parser, default="photos")
     parser.add_argument(
         "--photos",
         nargs="+",
         metavar="FILE",
-        help="pictures to offer for searching, or folders of them (default: with the glyphs' "
-        "weights, drawn scenes)",
+        help="pictures to offer for searching, or folders of them (default: with weights of "
+        "the box, some to try)",
     )
     common.add_library_argument(parser)
     parser.add_argument("--host", default="127.0.0.1", help="address (default: this machine's own)")
@@ -86,14 +86,13 @@ def make_service(arguments, folder):
     from siamese_mrcnn.service.application import Service
     from siamese_mrcnn.service.engine import Engine
     from siamese_mrcnn.service.limits import Limits
-    from siamese_mrcnn.service.photos import Photos, drawn_examples, photos_of
+    from siamese_mrcnn.service.photos import examples_of, photos_of
     from siamese_mrcnn.service.uploads import Uploads
 
     limits = Limits(waiting=arguments.queue)
-    photos = photos_of(find_images(arguments.photos)) if arguments.photos else Photos()
+    photos = photos_of(find_images(arguments.photos)) if arguments.photos else None
     model = common.detection_model(arguments)
-    if not photos.names and model.config.NAME == "glyphs":
-        photos = drawn_examples()
+    photos = photos or examples_of(model.config.NAME)
     engine = Engine(model, limits)
     engine.warm_up()
     return Service(

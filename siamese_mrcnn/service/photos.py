@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from mrcnn.images.image import read_image
+from siamese_mrcnn.photo_demo import COIN, photographs
 from siamese_mrcnn.synthetic.glyph_categories import choose_categories
 from siamese_mrcnn.synthetic.glyph_scenes import draw_glyph_scene
 
@@ -58,6 +59,14 @@ class Photos:
 def photos_of(paths):
     """`Photos` of picture files."""
     return Photos([path.name for path in paths], list(paths))
+
+
+def examples_of(name):
+    """`Photos` to try a model of the box with, by its configuration's NAME; none for others."""
+    if name == "photos":
+        pictures = photographs()
+        return Photos([*pictures], [*pictures.values()], ("0", COIN))
+    return drawn_examples() if name == "glyphs" else Photos()
 
 
 def drawn_examples():

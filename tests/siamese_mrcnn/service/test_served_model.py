@@ -12,7 +12,7 @@ from siamese_mrcnn.search.library import ReferenceLibrary
 from siamese_mrcnn.service.application import Service
 from siamese_mrcnn.service.engine import Engine
 from siamese_mrcnn.service.limits import Limits
-from siamese_mrcnn.service.photos import drawn_examples
+from siamese_mrcnn.service.photos import drawn_examples, examples_of
 from siamese_mrcnn.service.uploads import Uploads
 
 
@@ -51,3 +51,12 @@ def test_answers_are_what_the_model_detects(tmp_path):
             mask = rle_tools.decode(instance["mask"]).astype(bool)
             assert mask.shape == picture.shape[:2]
             assert (mask != found.masks[..., row]).sum() < 10
+
+
+def test_weights_of_the_box_bring_pictures_to_try():
+    photos = examples_of("photos")
+    number, (y1, x1, y2, x2) = photos.example
+    coins = photos.read(photos.index(number))
+    assert photos.names[0] == "coins" and coins[y1:y2, x1:x2].std() > 30
+    assert examples_of("glyphs").names[0] == "scene 1"
+    assert not examples_of("mug").names
