@@ -57,7 +57,7 @@ class MaskRCNN(TrainingMethods, WeightsMethods, MatterportMethods):
     Attributes:
         keras_model: the `keras.Model` of this mode; it holds the weights.
         epoch: epochs that the weights have been trained for.
-        threshold: score from which on nine of ten detections were right when it was measured, as
+        threshold: score from which on enough detections were right when it was measured, as
             the file of the weights says; None: it does not.
         keep_mask: function of a mask bool [height, width] to what is kept of it, so that no more
             than one is whole at a time; `Detections.masks` is then a list. None keeps them whole.

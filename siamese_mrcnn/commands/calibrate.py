@@ -1,7 +1,8 @@
 """Measure what scores mean, and from which score on an answer counts: kept with the weights.
 
 Asks images that training did not use for what they show and for what they do not; then the scores
-tell how often a find is right, and `detect` leaves out what is right less than nine times of ten.
+tell how often a find is right, and `detect` shows what lies above a threshold: nine of ten of that
+are right, or what --precision says.
 """
 
 from siamese_mrcnn.commands import common
@@ -18,6 +19,13 @@ def add_arguments(parser):
         default=2,
         metavar="R",
         help="categories to ask every image for that it does not show (default: 2)",
+    )
+    parser.add_argument(
+        "--precision",
+        type=common.fraction,
+        default=0.9,
+        metavar="SHARE",
+        help="of the finds from the threshold on that are right (default: 0.9)",
     )
     parser.add_argument("--limit", type=common.positive, metavar="N", help="first N images only")
     parser.add_argument("--seed", type=common.natural, default=0, help="of the draws")
@@ -43,10 +51,11 @@ def run(arguments):
         arguments.seed,
         arguments.limit,
         arguments.workers,
+        precision=arguments.precision,
     )
     model.save_weights(arguments.out)
     print(
         f"Of {found['detections']} detections {found['right']} are right. From the score "
-        f"{found['threshold']:.3f} on, nine of ten are. Calibration error: "
+        f"{found['threshold']:.3f} on, {arguments.precision:.0%} are. Calibration error: "
         f"{found['calibration_error']:.3f} on these. Written: {arguments.out}"
     )

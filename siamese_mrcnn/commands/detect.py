@@ -91,8 +91,8 @@ def run(arguments):
     if model.threshold is not None and arguments.threshold is None and not chosen:
         model.config.DETECTION_MIN_CONFIDENCE = model.threshold
         print(
-            f"What scores less than {model.threshold:.2f} is left out: from there on, nine of ten "
-            "finds were right when it was measured for these weights. --threshold changes it."
+            f"What scores less than {model.threshold:.2f} is left out, as was measured for these "
+            "weights (see calibrate). --threshold changes it."
         )
     search = PhotoSearch(model, things, negatives, library, filled=not arguments.contour)
     with alone_in(out):

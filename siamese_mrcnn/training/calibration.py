@@ -2,7 +2,7 @@
 
 From questions for what images show and for what they do not, the verifier's score learns how much
 the box head's score and the similarity each tell (Platt's logistic regression), and the threshold
-becomes the lowest score at which nine of ten detections are right.
+becomes the lowest score from which on enough of the detections, nine of ten, are right.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ from mrcnn.data.prefetch import ahead
 from mrcnn.progress import progress_bar
 from siamese_mrcnn.evaluation.absent import AbsentQueryLoader, judge, near_classes
 from siamese_mrcnn.evaluation.coco_metrics import ground_truth
-from siamese_mrcnn.evaluation.presence import calibration_error, threshold_at_precision
+from siamese_mrcnn.evaluation.presence import PRECISION, calibration_error, threshold_at_precision
 from siamese_mrcnn.evaluation.reference_cache import ReferenceVectors
 from siamese_mrcnn.modeling.verification import LEAST_CHANCE
 
@@ -24,7 +24,17 @@ class CalibrationError(ValueError):
     """Questions that no calibration can be learned from."""
 
 
-def calibrate(model, dataset, classes, absent=2, seed=0, limit=None, workers=2, progress=True):
+def calibrate(
+    model,
+    dataset,
+    classes,
+    absent=2,
+    seed=0,
+    limit=None,
+    workers=2,
+    progress=True,
+    precision=PRECISION,
+):
     """Fit the verifier's score and the threshold of a model; other weights stay as they are.
 
     Args:
@@ -37,6 +47,7 @@ def calibrate(model, dataset, classes, absent=2, seed=0, limit=None, workers=2, 
         limit: look at the first `limit` images only.
         workers: threads that load.
         progress: whether to show a bar.
+        precision: share of the detections that are right from the threshold on.
 
     Returns:
         {"weights": [of the box head's logit, of the cosine], "bias", "threshold", "detections",
@@ -65,7 +76,7 @@ def calibrate(model, dataset, classes, absent=2, seed=0, limit=None, workers=2, 
     layer.kernel.assign(weights)
     layer.bias.assign([bias])
     scores = 1 / (1 + np.exp(-(finds @ weights + bias)))
-    model.threshold = threshold_at_precision(scores, right)
+    model.threshold = threshold_at_precision(scores, right, precision)
     return {
         "weights": weights.tolist(),
         "bias": bias,
