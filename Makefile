@@ -29,7 +29,7 @@ $(STAMP): requirements.lock pyproject.toml setup.py
 	    --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: $(STAMP) ## find symbols that the trained model never saw, each shown by one picture (minutes)
+demo: $(STAMP) ## find coins in photographs, and symbols that the model never saw (minutes)
 	@$(BIN)/siamese-mrcnn demo --out demo_output
 
 test: $(STAMP) ## all tests on TensorFlow, then those of every backend on JAX but the longest

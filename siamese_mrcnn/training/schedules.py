@@ -5,8 +5,6 @@ An epoch has STEPS_PER_EPOCH batches; each phase starts with a momentum of zero.
 
 from typing import NamedTuple
 
-from mrcnn.training.learning_rates import LearningRate
-
 WATCHED_IMAGES = 50  # that one-shot AP is measured on while training, unless told otherwise
 
 
@@ -33,5 +31,5 @@ SCHEDULES = {
         Phase(14, "all", 0.00003),
     ),
     # photographs, on the backbone as it is, with Adam
-    "photos": (Phase(17, "heads", LearningRate(0.0007, warm_up_steps=150, drop_steps=(2700,))),),
+    "photos": (Phase(13, "heads", 0.0007), Phase(14, "heads", 0.00007)),
 }
