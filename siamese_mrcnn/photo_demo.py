@@ -10,7 +10,7 @@ from siamese_mrcnn.figures.detections import draw_result, save_figure
 from siamese_mrcnn.figures.query_grids import justified_axes
 
 SEARCHED = ("coins", "coffee", "chelsea", "astronaut", "rocket", "hubble_deep_field")
-COIN = (35, 298, 100, 362)  # y1, x1, y2, x2 in the photograph of coins
+COIN = (16, 308, 72, 362)  # y1, x1, y2, x2 in the photograph of coins
 COLUMNS, DPI = 3, 120
 
 
