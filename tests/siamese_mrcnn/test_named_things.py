@@ -1,12 +1,15 @@
 """Several things searched for at once, worked by hand, and as the model finds them one by one."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from found import CLOSE, assert_same_found
 from mrcnn.data.postprocessing import Detections
+from mrcnn.images.image import Geometry
 from siamese_mrcnn.model import ReferencesError
-from siamese_mrcnn.named_things import label, standing_rows, without_doubles
+from siamese_mrcnn.named_things import Unmasked, label, standing_rows, without_doubles
 from siamese_mrcnn.search.reference import Reference
 from tiny import picture, pictures_of_several_sizes, tiny_siamese_model
 
@@ -89,6 +92,27 @@ def test_a_negative_of_higher_score_refutes():
     assert len(standing(named, [])) == 2
 
 
+def test_masks_are_made_of_the_matched_pyramid_of_their_own_thing():
+    made = []
+    whole = Geometry((11, 11), (11, 11), (0, 0, 11, 11))
+    model = SimpleNamespace(
+        network=SimpleNamespace(edges=False),
+        restore=lambda outputs, geometries: made.append(outputs) or ["restored"],
+    )
+    # the second has no area in the image, the fourth is padding
+    sides = [(0, 0, 0.4, 0.4), (0.9, 0.5, 0.8, 1), (0.5, 0.5, 1, 1), (0, 0, 0, 0)]
+    detections = np.float32([(*side, side[3] > 0, 0.5) for side in sides])
+    pyramid = [np.arange(3)[:, None] * 10, np.arange(3)[:, None] * 100]
+    unmasked = Unmasked(model, whole, detections, pyramid, 2)
+    assert unmasked.boxes.rois.tolist() == [[0, 0, 5, 5], [5, 5, 11, 11]]
+    assert unmasked.masked([1]) == "restored"
+    (outputs,) = made
+    assert [level.tolist() for level in outputs["pyramid"]] == [[[20]], [[200]]]
+    expected = np.zeros((1, 4, 6), np.float32)
+    expected[0, 0] = detections[2]
+    np.testing.assert_array_equal(outputs["detections"], expected)
+
+
 # --- with a network -----------------------------------------------------------------------------
 
 
@@ -136,9 +160,12 @@ def test_things_are_found_together_as_one_by_one(model, images, crops, monkeypat
         each = {name: model.detect([shots], [image])[0] for name, shots in alone.items()}
         expected = without_doubles(label(each), model.config.DETECTION_NMS_THRESHOLD)
         assert 0 < len(expected) < sum(map(len, each.values()))
-        np.testing.assert_allclose(together[number].scores, expected.scores, **CLOSE)
+        assert_same_found(together[number], expected)
         assert together[number].labels == expected.labels
-        np.testing.assert_allclose(together[number].rois, expected.rois, atol=1)
+    monkeypatch.setattr("siamese_mrcnn.named_things.THINGS_AT_ONCE", 2)
+    for one, other in zip(model.detect(shown, images), together, strict=True):
+        assert_same_found(one, other)
+        assert one.labels == other.labels
 
 
 def test_what_must_not_be_found_is_not(model, images, crops):
