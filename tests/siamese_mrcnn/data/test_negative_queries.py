@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from coco_folder import annotation, plain_run_lengths, square, write
+from drawn_squares import SamplesConfig, Squares
 from mrcnn.config import ConfigError
 from mrcnn.data.augmentation import HorizontalFlip
 from mrcnn.data.dataset import Dataset
 from mrcnn.data.training_batches import Batches
-from siamese_mrcnn.config import Config, make_config
+from siamese_mrcnn.config import make_config
 from siamese_mrcnn.data import training_samples
 from siamese_mrcnn.data.coco import CocoDataset
 from siamese_mrcnn.data.references import sample_references
@@ -23,41 +24,17 @@ RECORDED = {
 }
 
 
-class TinyConfig(Config):
-    IMAGES_PER_GPU = 2
-    IMAGE_MIN_DIM = 64
-    IMAGE_MAX_DIM = 64
-    TARGET_MIN_DIM = 24
-    TARGET_MAX_DIM = 32
-    RPN_ANCHOR_SCALES = (8, 16, 32, 48, 64)
-    MINI_MASK_SHAPE = (14, 14)
-
-
 def config_of(**settings):
-    return type("Changed", (TinyConfig,), settings)()
+    return type("Changed", (SamplesConfig,), settings)()
 
 
-class Squares(Dataset):
-    """Pictures of 128 x 128: each a list of class ids, negative for crowds, side by side."""
+def in_a_row(class_ids):
+    return [(class_id, 10, 4 + 24 * place, 20) for place, class_id in enumerate(class_ids)]
 
-    def __init__(self, *content, classes=4):
-        super().__init__()
-        self.content = content
-        for class_id in range(1, classes + 1):
-            self.add_class("drawn", class_id, f"kind {class_id}")
-        for number in range(len(content)):
-            self.add_image("drawn", number, f"picture {number}")
-        self.prepare()
 
-    def load_image(self, image_id):
-        rng = np.random.default_rng(image_id)
-        return rng.integers(0, 256, (128, 128, 3), dtype=np.uint8)
-
-    def load_mask(self, image_id):
-        masks = np.zeros((128, 128, len(self.content[image_id])), bool)
-        for index in range(masks.shape[2]):
-            masks[10:30, 4 + 24 * index : 24 + 24 * index, index] = True
-        return masks, np.array(self.content[image_id], np.int32)
+def kinds(*content, classes=4):
+    """Pictures of squares side by side, each told by its class ids, negative ones for crowds."""
+    return Squares(*map(in_a_row, content), classes=classes)
 
 
 @pytest.fixture
@@ -86,14 +63,14 @@ def is_negative(sample):
 
 def test_without_negative_queries_no_more_random_numbers_are_drawn():
     """As recorded before there were any."""
-    sample = load_sample(Squares([1, 2], [2]), 0, TinyConfig(), np.random.default_rng(7))
+    sample = load_sample(kinds([1, 2], [2]), 0, SamplesConfig(), np.random.default_rng(7))
     np.testing.assert_array_equal(sample["gt_boxes"][0], RECORDED["box"])
     np.testing.assert_allclose(sample["roi_priorities"][:3], RECORDED["priorities"], rtol=1e-6)
     assert sample["references"].sum(dtype=int) == RECORDED["references"]
 
 
 def test_a_share_of_the_samples_asks_for_what_is_absent_evenly(asked):
-    dataset = Squares([1], [2, 2], [3], [4])
+    dataset = kinds([1], [2, 2], [3], [4])
     samples = samples_of(dataset, config_of(NEGATIVE_QUERIES=0.4), 300)
     for sample, class_id in zip(samples, asked, strict=True):
         assert is_negative(sample) == (class_id != 1)
@@ -104,13 +81,13 @@ def test_a_share_of_the_samples_asks_for_what_is_absent_evenly(asked):
 
 
 def test_everything_is_background_then():
-    dataset, config = Squares([1], [2]), config_of(NEGATIVE_QUERIES=1)
+    dataset, config = kinds([1], [2]), config_of(NEGATIVE_QUERIES=1)
     (sample,) = samples_of(dataset, config, 1)
     assert set(np.unique(sample["rpn_match"])) == {-1, 0}
     assert np.count_nonzero(sample["rpn_match"]) == config.RPN_TRAIN_ANCHORS_PER_IMAGE
     for name in ("gt_class_ids", "gt_boxes", "gt_masks", "rpn_deltas"):
         assert not sample[name].any(), name
-    positive = load_sample(dataset, 0, TinyConfig(), np.random.default_rng(0))
+    positive = load_sample(dataset, 0, SamplesConfig(), np.random.default_rng(0))
     np.testing.assert_array_equal(sample["images"], positive["images"])
     for name, array in positive.items():
         if name != "failures":
@@ -118,7 +95,7 @@ def test_everything_is_background_then():
 
 
 def test_crowds_count_as_held(asked):
-    dataset = Squares([1, -2, -1], [2], [3], [1])
+    dataset = kinds([1, -2, -1], [2], [3], [1])
     samples_of(dataset, config_of(NEGATIVE_QUERIES=1), 20)
     assert set(asked) == {3}
 
@@ -136,17 +113,17 @@ def test_crowds_of_a_coco_folder_count_as_held(tmp_path):
 
 
 def test_only_active_categories_of_which_there_is_an_image_are_asked_for(asked):
-    dataset = Squares([1], [2], [4], classes=5)
+    dataset = kinds([1], [2], [4], classes=5)
     dataset.active_classes = (1, 2, 3)
     samples_of(dataset, config_of(NEGATIVE_QUERIES=1), 20)
     assert set(asked) == {2}
 
 
 def test_what_is_not_labelled_in_the_source_of_an_image_is_not_taken_to_be_absent(asked):
-    dataset = Squares([1], [2], [3])
+    dataset = kinds([1], [2], [3])
     dataset.add_class("other", 1, "elsewhere")
     dataset.add_image("other", 3, "picture 3")
-    dataset.content = (*dataset.content, [5])
+    dataset.content = (*dataset.content, in_a_row([5]))
     dataset.prepare()
     samples_of(dataset, config_of(NEGATIVE_QUERIES=1), 20)
     assert set(asked) == {2, 3}
@@ -156,13 +133,13 @@ def test_what_is_not_labelled_in_the_source_of_an_image_is_not_taken_to_be_absen
 
 
 def test_an_image_that_shows_everything_is_asked_for_that(asked):
-    dataset = Squares([1, 2, 3], [3])
+    dataset = kinds([1, 2, 3], [3])
     samples = samples_of(dataset, config_of(NEGATIVE_QUERIES=1), 20)
     assert set(asked) == {1, 2, 3} and not any(map(is_negative, samples))
 
 
 def test_hard_negatives_are_near_to_what_the_image_shows(asked):
-    dataset = Squares([1], *([number] for number in range(2, 13)), [1, 12], classes=12)
+    dataset = kinds([1], *([number] for number in range(2, 13)), [1, 12], classes=12)
     order = [1, 9, 12, 3, 5, 7, 2, 4, 6, 8, 10, 11]
     dataset.similar_categories = {1: order[1:], 12: [2, 4, 6, 8, 10]}
     samples_of(dataset, config_of(NEGATIVE_QUERIES=1, HARD_NEGATIVES=1), 60)
@@ -177,14 +154,14 @@ def test_hard_negatives_are_near_to_what_the_image_shows(asked):
 
 
 def test_a_category_of_which_nothing_is_known_is_asked_for_evenly(asked):
-    dataset = Squares([1], [2], [3])
+    dataset = kinds([1], [2], [3])
     dataset.similar_categories = {2: [3]}
     samples_of(dataset, config_of(NEGATIVE_QUERIES=1, HARD_NEGATIVES=1), 20)
     assert set(asked) == {2, 3}
 
 
 def test_one_category_is_refused_before_the_first_step():
-    dataset = Squares([1, 2], [2], [3])
+    dataset = kinds([1, 2], [2], [3])
     dataset.active_classes = (2, 4)  # there is no image of 4
     feed = Batches(
         dataset, config_of(NEGATIVE_QUERIES=0.1), 1, workers=0, sample_loader=load_sample
@@ -195,13 +172,13 @@ def test_one_category_is_refused_before_the_first_step():
 
 
 def test_images_that_all_show_everything_are_refused():
-    dataset = Squares([1, 2], [2, 1])
+    dataset = kinds([1, 2], [2, 1])
     with pytest.raises(NothingAbsentError, match="every image shows all of the 2 active categ"):
         load_sample(dataset, 0, config_of(NEGATIVE_QUERIES=0.1), np.random.default_rng(0))
 
 
 def test_an_augmentation_has_an_image_without_masks():
-    dataset, config = Squares([1], [2]), config_of(NEGATIVE_QUERIES=1)
+    dataset, config = kinds([1], [2]), config_of(NEGATIVE_QUERIES=1)
     (plain,) = samples_of(dataset, config, 1)
     (flipped,) = samples_of(dataset, config, 1, augmentation=HorizontalFlip(probability=1))
     np.testing.assert_array_equal(flipped["images"], plain["images"][:, ::-1])
@@ -210,12 +187,12 @@ def test_an_augmentation_has_an_image_without_masks():
 
 def test_a_crop_of_an_image_needs_no_instance():
     config = config_of(NEGATIVE_QUERIES=1, IMAGE_RESIZE_MODE="crop", IMAGE_MIN_SCALE=1.0)
-    dataset = Squares([1], *([2] for _ in range(40)))  # of which some crops show the thing
+    dataset = kinds([1], *([2] for _ in range(40)))  # of which some crops show the thing
     assert all(map(is_negative, samples_of(dataset, config, 5)))
 
 
 def test_batches_do_not_depend_on_the_number_of_workers():
-    dataset = Squares([1], [2], [3], [1, 4])
+    dataset = kinds([1], [2], [3], [1, 4])
     dataset.similar_categories = {1: [2, 3], 2: [1], 3: [4], 4: [1, 2, 3]}
     config = config_of(NEGATIVE_QUERIES=0.5, HARD_NEGATIVES=0.5)
     alone, helped = (

@@ -5,51 +5,20 @@ import logging
 import numpy as np
 import pytest
 
+from drawn_squares import SamplesConfig, Squares
 from mrcnn.data.augmentation import HorizontalFlip
-from mrcnn.data.dataset import Dataset
 from mrcnn.data.training_batches import Batches
 from mrcnn.data.training_samples import BrokenSample, SkipSample
 from mrcnn.images.image import plan_resize, prepare_image
 from mrcnn.images.masks import boxes_of_masks, minimize_masks, resize_masks
-from siamese_mrcnn.config import Config
 from siamese_mrcnn.data import training_samples
 from siamese_mrcnn.data.coco import CocoDataset
 from siamese_mrcnn.data.references import sample_references
 from siamese_mrcnn.data.training_samples import load_sample
 
 
-class TinyConfig(Config):
-    IMAGES_PER_GPU = 2
-    IMAGE_MIN_DIM = 64
-    IMAGE_MAX_DIM = 64
-    TARGET_MIN_DIM = 24
-    TARGET_MAX_DIM = 32
+class TinyConfig(SamplesConfig):
     NUM_TARGETS = 2
-    RPN_ANCHOR_SCALES = (8, 16, 32, 48, 64)
-    MINI_MASK_SHAPE = (14, 14)
-
-
-class Squares(Dataset):
-    """Pictures of 128 x 128, halved: [(class id, y, x, side)], negative ids for crowds."""
-
-    def __init__(self, *content):
-        super().__init__()
-        self.content = content
-        for class_id in (1, 2, 3):
-            self.add_class("drawn", class_id, f"kind {class_id}")
-        for number in range(len(content)):
-            self.add_image("drawn", number, f"picture {number}")
-        self.prepare()
-
-    def load_image(self, image_id):
-        rng = np.random.default_rng(image_id)
-        return rng.integers(0, 256, (128, 128, 3), dtype=np.uint8)
-
-    def load_mask(self, image_id):
-        masks = np.zeros((128, 128, len(self.content[image_id])), bool)
-        for index, (_, y, x, side) in enumerate(self.content[image_id]):
-            masks[y : y + side, x : x + side, index] = True
-        return masks, np.array([item[0] for item in self.content[image_id]], np.int32)
 
 
 def rows(sample):

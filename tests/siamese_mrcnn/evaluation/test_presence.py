@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from sklearn import metrics
 
 from siamese_mrcnn.evaluation import presence
 from siamese_mrcnn.evaluation.presence import Answers, presence_numbers
@@ -108,7 +109,6 @@ def test_curves_against_slow_oracles(number):
 
 @pytest.mark.parametrize("number", range(3))
 def test_curves_are_those_of_scikit_learn(number):
-    metrics = pytest.importorskip("sklearn.metrics")
     present, best = random_question()
     assert presence.auroc(present, best) == pytest.approx(metrics.roc_auc_score(present, best))
     expected = metrics.average_precision_score(present, best)
