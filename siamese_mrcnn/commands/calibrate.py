@@ -5,13 +5,13 @@ tell how often a find is right, and `detect` shows what lies above a threshold: 
 are right, or what --precision says.
 """
 
-from siamese_mrcnn.commands import common
+from siamese_mrcnn.commands import common, written_weights
 
 
 def add_arguments(parser):
     common.add_data_arguments(parser, split="which classes are novel")
     common.add_weights_arguments(parser)
-    parser.add_argument("--out", required=True, metavar="FILE", help="a .weights.h5 file to write")
+    written_weights.add_out_argument(parser)
     common.add_classes_argument(parser)
     parser.add_argument(
         "--absent",
@@ -34,13 +34,10 @@ def add_arguments(parser):
 
 def run(arguments):
     common.load_backend(arguments)
-    from mrcnn.weights.hdf5 import KERAS_SUFFIX
-    from siamese_mrcnn.own_data.load import load_dataset
     from siamese_mrcnn.training.calibration import calibrate
 
-    if not arguments.out.endswith(KERAS_SUFFIX):
-        raise ValueError(f"--out must end in {KERAS_SUFFIX}, but is {arguments.out}.")
-    dataset = load_dataset(arguments.data, portion="test", **common.source_options(arguments))
+    written_weights.refuse_other_names(arguments)
+    dataset = common.test_data(arguments)
     classes = common.choose_classes(arguments.classes, dataset, arguments.split)
     model = common.detection_model(arguments, fold=False)
     found = calibrate(

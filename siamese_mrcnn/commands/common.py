@@ -138,6 +138,24 @@ def source_options(arguments):
     return {name: getattr(arguments, name) for name in names}
 
 
+def training_data(arguments):
+    """Training and validation data, see `own_data.load.open_data`."""
+    from mrcnn.files import in_hand
+    from siamese_mrcnn.own_data.load import open_data
+
+    with in_hand(arguments.data):
+        return open_data(arguments.data, arguments.split, **source_options(arguments))
+
+
+def test_data(arguments):
+    """Data to measure on, see `own_data.load.load_dataset`."""
+    from mrcnn.files import in_hand
+    from siamese_mrcnn.own_data.load import load_dataset
+
+    with in_hand(arguments.data):
+        return load_dataset(arguments.data, portion="test", **source_options(arguments))
+
+
 def add_weights_arguments(parser, default=None):
     """Which weights to load: by default a preset, or they have to be named."""
     parser.add_argument(

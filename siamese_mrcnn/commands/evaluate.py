@@ -42,19 +42,16 @@ def add_arguments(parser):
 
 def run(arguments):
     common.load_backend(arguments)
-    from mrcnn.files import in_hand
     from siamese_mrcnn.evaluation import evaluate
     from siamese_mrcnn.evaluation.absent import read_answers, to_table
     from siamese_mrcnn.evaluation.one_shot import PROFILES
     from siamese_mrcnn.evaluation.presence import presence_numbers
     from siamese_mrcnn.figures.detections import save_figure
     from siamese_mrcnn.figures.presence_plots import draw_presence
-    from siamese_mrcnn.own_data.load import load_dataset
 
     reasons = dict.fromkeys(PROFILES[arguments.profile], "The profile decides: see --profile.")
     common.refuse_settings(arguments, reasons | {"NUM_TARGETS": "Give --shots instead."})
-    with in_hand(arguments.data):
-        dataset = load_dataset(arguments.data, portion="test", **common.source_options(arguments))
+    dataset = common.test_data(arguments)
     classes = common.choose_classes(arguments.classes, dataset, arguments.split)
     model = common.detection_model(arguments, IMAGES_PER_GPU=1, NUM_TARGETS=arguments.shots)
     report = evaluate(

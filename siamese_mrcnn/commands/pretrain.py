@@ -4,14 +4,12 @@ Writes weights of the whole model; `train --weights FILE` goes on from there. An
 goes on after its last whole epoch when it is repeated.
 """
 
-import shutil
-
-from siamese_mrcnn.commands import common
+from siamese_mrcnn.commands import common, written_weights
 
 
 def add_arguments(parser):
     common.add_data_arguments(parser, split="classes to leave out")
-    parser.add_argument("--out", required=True, metavar="FILE", help="a .weights.h5 file to write")
+    written_weights.add_out_argument(parser)
     parser.add_argument("--epochs", type=common.positive, default=10, metavar="N")
     parser.add_argument(
         "--steps", type=common.positive, metavar="N", help="batches of 32 crops an epoch"
@@ -26,17 +24,11 @@ def run(arguments):
     common.load_backend(arguments)
     import keras
 
-    from mrcnn.files import in_hand
-    from mrcnn.locks import alone_in
-    from mrcnn.weights.hdf5 import KERAS_SUFFIX
     from siamese_mrcnn.model import SiameseMaskRCNN
-    from siamese_mrcnn.own_data.load import open_data
     from siamese_mrcnn.training.category_pretraining import pretrain
 
-    if not arguments.out.endswith(KERAS_SUFFIX):
-        raise ValueError(f"--out must end in {KERAS_SUFFIX}, but is {arguments.out}.")
-    with in_hand(arguments.data):
-        training, _ = open_data(arguments.data, arguments.split, **common.source_options(arguments))
+    written_weights.refuse_other_names(arguments)
+    training, _ = common.training_data(arguments)
     config = common.configuration(
         arguments,
         NUM_TARGETS=arguments.shots,
@@ -45,10 +37,8 @@ def run(arguments):
     )
     keras.utils.set_random_seed(config.SEED)
     model = SiameseMaskRCNN("training", "logs", config)
-    backup = f"{arguments.out}.unfinished"
-    with alone_in(backup):
+    with written_weights.unfinished(arguments) as backup:
         steps = config.STEPS_PER_EPOCH
         pretrain(model, training, arguments.epochs, steps, arguments.workers, backup)
         model.save_weights(arguments.out)
-        shutil.rmtree(backup)
     print(f"Weights to start from: {arguments.out}")

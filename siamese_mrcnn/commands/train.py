@@ -114,13 +114,10 @@ def run(arguments):
     from mrcnn.training.fit import run_schedule
     from mrcnn.weights.checkpoints import saved_phase
     from siamese_mrcnn.model import SiameseMaskRCNN
-    from siamese_mrcnn.own_data.load import describe_parts, open_data
+    from siamese_mrcnn.own_data.load import describe_parts
     from siamese_mrcnn.training.starting_weights import start_from
 
-    with in_hand(arguments.data):
-        training, validation = open_data(
-            arguments.data, arguments.split, **common.source_options(arguments)
-        )
+    training, validation = common.training_data(arguments)
     print(describe_parts(training, validation, arguments.split))
     config = common.configuration(
         arguments,

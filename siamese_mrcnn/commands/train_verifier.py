@@ -5,15 +5,13 @@ trains them further repeats this. An interrupted call goes on after its last who
 repeated. Then `calibrate`.
 """
 
-import shutil
-
-from siamese_mrcnn.commands import common
+from siamese_mrcnn.commands import common, written_weights
 
 
 def add_arguments(parser):
     common.add_data_arguments(parser, split="classes to leave out")
     common.add_weights_arguments(parser)
-    parser.add_argument("--out", required=True, metavar="FILE", help="a .weights.h5 file to write")
+    written_weights.add_out_argument(parser)
     parser.add_argument("--epochs", type=common.positive, default=16, metavar="N")
     parser.add_argument(
         "--steps", type=common.positive, metavar="N", help="batches of 64 crops an epoch"
@@ -33,16 +31,12 @@ def run(arguments):
     common.load_backend(arguments)
     import keras
 
-    from mrcnn.locks import alone_in
-    from mrcnn.weights.hdf5 import KERAS_SUFFIX
     from siamese_mrcnn.config import Config
     from siamese_mrcnn.modeling.verification import VERIFIER
-    from siamese_mrcnn.own_data.load import open_data
     from siamese_mrcnn.training.verifier_training import VERIFIED_FINDS, train_verifier
 
-    if not arguments.out.endswith(KERAS_SUFFIX):
-        raise ValueError(f"--out must end in {KERAS_SUFFIX}, but is {arguments.out}.")
-    training, _ = open_data(arguments.data, arguments.split, **common.source_options(arguments))
+    written_weights.refuse_other_names(arguments)
+    training, _ = common.training_data(arguments)
     keras.utils.set_random_seed(Config.SEED if arguments.seed is None else arguments.seed)
     model = common.detection_model(
         arguments,
@@ -53,8 +47,7 @@ def run(arguments):
         STEPS_PER_EPOCH=arguments.steps,
         SEED=arguments.seed,
     )
-    backup = f"{arguments.out}.unfinished"
-    with alone_in(backup):
+    with written_weights.unfinished(arguments) as backup:
         train_verifier(
             model,
             training,
@@ -65,5 +58,4 @@ def run(arguments):
             backup,
         )
         model.save_weights(arguments.out)
-        shutil.rmtree(backup)
     print(f"Weights with a verifier: {arguments.out}")
