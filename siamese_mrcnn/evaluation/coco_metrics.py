@@ -16,7 +16,7 @@ from pycocotools.cocoeval import COCOeval
 from mrcnn.data.dataset import checked_instances
 from mrcnn.data.exports import coco_results
 from mrcnn.data.postprocessing import Detections
-from mrcnn.images.run_lengths import encode_mask as encode_mask  # what results are written with
+from mrcnn.images.run_lengths import encode_mask as encode_mask  # users code results by it
 from siamese_mrcnn.data.coco_annotations import Annotations, decode_mask
 from siamese_mrcnn.data.coco_writer import annotation_entry
 

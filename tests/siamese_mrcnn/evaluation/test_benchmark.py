@@ -85,7 +85,9 @@ def test_the_demo_measures_draws_and_trains(weights, tmp_path, capsys, monkeypat
     first, last = re.search(r"The loss went from ([0-9.]+) to ([0-9.]+) \(means", text).groups()
     assert float(last) < 2 * float(first)  # of one image each: it need not fall, nor explode
     assert "is it there? AUROC of the best score" in text
-    for name in ("found", "best", "worst", "absent"):
+    coins, elsewhere = (re.search(rf"{name}: (\w+) found", text)[1] for name in ("coins", "rocket"))
+    assert int(coins) >= 10 and elsewhere == "not"
+    for name in ("coins", "found", "best", "worst", "absent"):
         assert (tmp_path / f"{name}.png").stat().st_size > 10_000
 
 
