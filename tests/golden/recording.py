@@ -15,8 +15,8 @@ from weight_rule import weight_value
 FOLDER = Path(__file__).with_name("recordings")
 MEAN_PIXEL = np.array([123.7, 116.8, 103.9])
 
-# Float32 convolutions in another order of summation: 1e-4 relative (recordings/README.md); of values
-# near zero, relative to the outputs' spread of about 1. Measured: 2.5e-5 with AVX2 alone.
+# Float32 convolutions in another order of summation: 1e-4 relative (recordings/README.md); of
+# values near zero, relative to the outputs' spread of about 1. Measured: 2.5e-5 with AVX2 alone.
 ACTIVATIONS = {"rtol": 1e-4, "atol": 5e-5}
 LOSSES = {"rtol": 1e-3}
 

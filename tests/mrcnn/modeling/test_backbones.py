@@ -49,6 +49,7 @@ def test_maps_and_layers_are_those_that_are_said(name):
 @pytest.mark.long_on_jax
 def test_a_stage_reaches_its_own_map_and_no_earlier_one(name):
     """The map of a stage changes with the weights of this stage, but not of later ones."""
+    keras.utils.set_random_seed(0)  # eight channels of unlucky weights may all be negative: no map
     with few_weights():
         _, model = built(name)
     images = np.random.default_rng(0).integers(0, 255, (1, SIDE, SIDE, 3)).astype(np.float32)
