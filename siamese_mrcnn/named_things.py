@@ -1,14 +1,14 @@
 """Several things searched for at once, each by its name; and things that must not be found."""
 
+import itertools
+
 import numpy as np
 from keras import ops
 
 from mrcnn.data.postprocessing import Detections, joined, restore_boxes, restore_detections
 from mrcnn.data.preprocessing import is_picture
 from mrcnn.ops import boxes
-from siamese_mrcnn.data.references import ReferencesError, prepare_reference
-from siamese_mrcnn.modeling.matching import LEVELS
-from siamese_mrcnn.modeling.verification import EMBEDDING
+from siamese_mrcnn.data.references import ReferencesError, join_shots, prepare_reference
 
 THINGS_AT_ONCE = 4  # in one query; more take memory and no less time
 SAME_PLACE = 0.5  # intersection over union from which on a negative speaks of the same instance
@@ -42,7 +42,7 @@ class NamedThingsMethods:
         return detections
 
     def encode_things(self, things):
-        """References of things to their vectors, the means of their shots.
+        """References of things to what is kept of them: the means of their shots' vectors.
 
         Args:
             things: {name: references or vectors}. References are one or a list of
@@ -50,7 +50,8 @@ class NamedThingsMethods:
                 this method returns them, are passed on.
 
         Returns:
-            {name: [float32 [1, channels], ...] for P2..P6 and, if there is one, the verifier}
+            {name: [float32 [1, channels], ...] for P2..P6 and, if there is one, the verifier;
+            before it maps [1, places of all shots, channels], see `encode_references`}
         """
         return {name: self._vectors_of(name, shown) for name, shown in things.items()}
 
@@ -79,9 +80,7 @@ class NamedThingsMethods:
 
     def _unmasked(self, query, vectors):
         """Yield what each of some vectors finds in a query, some at once: `Unmasked`."""
-        vectors = list(vectors)
-        for first in range(0, len(vectors), THINGS_AT_ONCE):
-            chosen = vectors[first : first + THINGS_AT_ONCE]
+        for chosen in alike(vectors, THINGS_AT_ONCE):
             stacked = [np.concatenate(level) for level in zip(*chosen, strict=True)]
             geometries = [query.geometry] * len(chosen)
             outputs = self.find_boxes(query.pyramid, stacked, geometries, query.image)
@@ -99,14 +98,13 @@ class NamedThingsMethods:
         # Shot by shot, so that one compiled function serves any number.
         shots = [self.encode_references(_prepared(each, self.config)) for each in shown]
         return [
-            np.mean([ops.convert_to_numpy(each) for each in level], axis=0)
+            join_shots([ops.convert_to_numpy(each) for each in level])
             for level in zip(*shots, strict=True)
         ]
 
     def _checked_vectors(self, name, vectors):
-        expected = [self.config.FPN_FEATUREMAPS] * len(LEVELS)
-        expected += [] if self.network.verifier is None else [EMBEDDING]
-        channels = [each.shape[1] for each in vectors]
+        expected = self.network.vector_channels()
+        channels = [each.shape[-1] for each in vectors]
         if channels != expected:
             raise ReferencesError(
                 f"The vectors of {name!r} are of another model: expected {expected} channels, but "
@@ -193,10 +191,21 @@ def without_doubles(found, threshold):
     return found.rows(kept)
 
 
+def alike(things, most):
+    """Parts of a list of vectors, in order, of at most so many things whose shapes are the same.
+
+    (Of the places of several shots there are as many as there are shots.)
+    """
+    for _, same in itertools.groupby(things, lambda vectors: [each.shape for each in vectors]):
+        same = list(same)
+        for first in range(0, len(same), most):
+            yield same[first : first + most]
+
+
 def _is_vector(value):
-    """Vectors have one row; no picture of a thing has."""
+    """Vectors and places have one row; no picture of a thing has."""
     shape = getattr(value, "shape", ())
-    return len(shape) == 2 and shape[0] == 1
+    return len(shape) in (2, 3) and shape[0] == 1
 
 
 def _prepared(reference, config):

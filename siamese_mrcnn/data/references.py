@@ -167,3 +167,12 @@ def _report(dataset, image_id, error, broken):
         logger.warning("Drew another reference, because %s cannot be used: %s", *failure)
     else:
         broken.append(failure)
+
+
+def join_shots(shots):
+    """What is kept of several references as one: the mean of vectors, but all places of maps.
+
+    Args:
+        shots: of each reference a vector [1, channels] or places [1, N, channels].
+    """
+    return np.mean(shots, axis=0) if shots[0].ndim == 2 else np.concatenate(shots, axis=1)

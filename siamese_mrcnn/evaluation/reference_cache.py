@@ -3,6 +3,8 @@
 import numpy as np
 from keras import ops
 
+from siamese_mrcnn.data.references import join_shots
+
 BATCH = 8  # references; always as many, so that a vector does not depend on its neighbours
 REMEMBERED = 10_000  # references, of some 5 kB each
 MEMORY = 2**28  # bytes, which fewer fill where maps are kept, too (CO_ATTENTION, ROI_COMPARISON)
@@ -38,7 +40,7 @@ class ReferenceVectors:
         self._vectors |= self._encode(new)
         rows = [[self._vectors[_key(each)] for each in references] for references in queries]
         vectors = [
-            np.stack([_together([shot[level] for shot in shots]) for shots in rows])
+            np.concatenate([join_shots([shot[level][None] for shot in shots]) for shots in rows])
             for level in range(len(rows[0][0]))
         ]
         most = min(REMEMBERED, MEMORY // sum(each.nbytes for each in rows[0][0]))
@@ -56,11 +58,6 @@ class ReferenceVectors:
             levels = [ops.convert_to_numpy(each) for each in self.model.encode_references(batch)]
             found |= {key: [each[row] for each in levels] for row, key in enumerate(chosen)}
         return found
-
-
-def _together(shots):
-    """What K references are as one: the mean of vectors, or all their places."""
-    return np.mean(shots, axis=0) if shots[0].ndim == 1 else np.concatenate(shots)
 
 
 def _key(reference):

@@ -108,6 +108,12 @@ class SiameseNetwork(MaskRCNNNetwork):
         references = keras.Input((shots, *self.config.TARGET_SHAPE[1:]), name="references")
         return keras.Model(references, self.detection_vectors(references), name="reference")
 
+    def vector_channels(self):
+        """How many channels each of `detection_vectors` has: a list."""
+        channels = [self.config.FPN_FEATUREMAPS] * len(LEVELS)
+        channels += [kept.shape[-1] for part in self._places for kept in part.inputs()]
+        return channels if self.verifier is None else [*channels, EMBEDDING]
+
     def detect_verified(self, matched, vectors, windows, images, image_shape):
         """As `detect_boxes`, with detections that the verifier, if there is one, has scored anew.
 

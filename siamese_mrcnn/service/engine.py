@@ -12,7 +12,7 @@ import numpy as np
 from mrcnn.data.preprocessing import prepare_inputs
 from mrcnn.images.image import Geometry
 from mrcnn.images.run_lengths import run_lengths_of
-from siamese_mrcnn.data.references import prepare_reference
+from siamese_mrcnn.data.references import join_shots, prepare_reference
 from siamese_mrcnn.fingerprints import array_fingerprint
 
 logger = logging.getLogger(__name__)
@@ -223,7 +223,7 @@ class Engine:
             # Shot by shot, so that one compiled function serves any number.
             shots = [self.model.encode_references(crop[None, None]) for crop in thing.crops]
             self._vectors[thing.key] = [
-                np.mean([np.asarray(each) for each in level], axis=0)
+                join_shots([np.asarray(each) for each in level])
                 for level in zip(*shots, strict=True)
             ]
             if len(self._vectors) > VECTORS_KEPT:

@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from keras import ops
 
 from found import assert_same_found
 from mrcnn.training.fit import compile_phase
@@ -167,3 +168,18 @@ def test_training_begins_with_the_last_layers_and_reaches_all(plain, settings, t
         before = after
     assert changed[0] == {name for name in new if re.fullmatch(FIRST, name)}
     assert changed[1] == new
+
+
+def test_a_named_thing_keeps_the_places_of_all_its_shots(trained):
+    prepared = np.stack([prepare_reference(each, trained.config) for each in CROPS[:2]])
+    things = trained.encode_things({"two": CROPS[:2], "one": CROPS[2]})
+    together = [ops.convert_to_numpy(each) for each in trained.encode_references(prepared[None])]
+    for found, expected in zip(things["two"], together, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+    again = trained.encode_things(things)  # what was kept is passed on
+    for found, expected in zip(again["one"], things["one"], strict=True):
+        np.testing.assert_array_equal(found, expected)
+    (found,) = trained.detect_named(things, IMAGES[:1])
+    alone = [trained.detect_named({name: things[name]}, IMAGES[:1])[0] for name in things]
+    assert set(found.labels) <= {"two", "one"}
+    assert 0 < len(found) <= sum(map(len, alone))
