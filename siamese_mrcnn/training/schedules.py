@@ -31,5 +31,5 @@ SCHEDULES = {
         Phase(14, "all", 0.00003),
     ),
     # photographs, on the backbone as it is, with Adam
-    "photos": (Phase(13, "heads", 0.0007), Phase(14, "heads", 0.00007)),
+    "photos": (Phase(17, "heads", 0.0007), Phase(20, "heads", 0.00007)),
 }
