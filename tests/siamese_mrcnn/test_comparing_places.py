@@ -7,6 +7,7 @@ import pytest
 from keras import ops
 
 from found import assert_same_found
+from mrcnn.config import ConfigError
 from mrcnn.training.fit import compile_phase
 from mrcnn.training.random_start import measure_statistics
 from mrcnn.weights.hdf5 import layer_of, named_variables, read_weights, weight_array
@@ -183,3 +184,9 @@ def test_a_named_thing_keeps_the_places_of_all_its_shots(trained):
     alone = [trained.detect_named({name: things[name]}, IMAGES[:1])[0] for name in things]
     assert set(found.labels) <= {"two", "one"}
     assert 0 < len(found) <= sum(map(len, alone))
+
+
+def test_an_odd_pyramid_is_refused_where_comparing_would_halve_it():
+    odd = type("Odd", (TinySiameseConfig,), {"ROI_COMPARISON": True, "FPN_FEATUREMAPS": 15})
+    with pytest.raises(ConfigError, match=r"FPN_FEATUREMAPS is 15, but .* must be even"):
+        odd()
