@@ -108,8 +108,8 @@ class Config(mrcnn.config.Config):
             )
         if self.ROI_COMPARISON and self.FPN_FEATUREMAPS % 2:
             raise ConfigError(
-                f"FPN_FEATUREMAPS is {self.FPN_FEATUREMAPS}, but ROI_COMPARISON halves the channels "
-                "of the pyramid, so it must be even."
+                f"FPN_FEATUREMAPS is {self.FPN_FEATUREMAPS}, but ROI_COMPARISON halves the "
+                "channels of the pyramid, so it must be even."
             )
         if self.NUM_TARGETS < 1:
             raise ConfigError(f"NUM_TARGETS must be at least 1, but is {self.NUM_TARGETS}.")
