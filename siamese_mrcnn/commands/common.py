@@ -212,7 +212,7 @@ def configuration(arguments, **overrides):
     return make_config(arguments.config or "small", arguments.settings, **overrides)
 
 
-def detection_model(arguments, may_be_missing=(), fold=True, **overrides):
+def detection_model(arguments, may_be_missing=(), fold=True, usual=None, **overrides):
     """A model for detection, with its weights: those of a file, a preset or the latest run.
 
     Args:
@@ -220,6 +220,7 @@ def detection_model(arguments, may_be_missing=(), fold=True, **overrides):
             the configuration is what the weights carry, if they do.
         may_be_missing: regular expressions of layers that the file need not hold.
         fold: whether batch norm is folded, which detects faster, and changes the weights.
+        usual: values of settings for weights that carry none, or 0.
         overrides: of the configuration; those whose value is None are left out.
     """
     from mrcnn.files import in_hand
@@ -229,8 +230,9 @@ def detection_model(arguments, may_be_missing=(), fold=True, **overrides):
     if arguments.weights != "last":
         path = SiameseMaskRCNN.preset_file(arguments.weights)
         carried = _carried_settings(path) if arguments.config is None else {}
+    unset = {name: value for name, value in (usual or {}).items() if not carried.get(name)}
     given = {name: value for name, value in overrides.items() if value is not None}
-    config = configuration(arguments, **{**carried, "GPU_COUNT": 1, **given})
+    config = configuration(arguments, **{**carried, **unset, "GPU_COUNT": 1, **given})
     model = SiameseMaskRCNN("inference", arguments.logs, config)
     path = path or model.find_last()
     with in_hand(path):

@@ -42,7 +42,7 @@ def run(arguments):
         arguments,
         may_be_missing=[VERIFIER],
         fold=False,
-        VERIFIED_FINDS=VERIFIED_FINDS,
+        usual={"VERIFIED_FINDS": VERIFIED_FINDS},
         NUM_TARGETS=arguments.shots,
         STEPS_PER_EPOCH=arguments.steps,
         SEED=arguments.seed,

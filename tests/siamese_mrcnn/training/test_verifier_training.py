@@ -7,6 +7,7 @@ import pytest
 from coloured_squares import COLOURS, ColouredSquares
 from command_line import call, refused
 from mrcnn.modeling.conv_norm import normalized_convolutions
+from mrcnn.weights.presets import read_facts
 from siamese_mrcnn.data.references import prepare_reference
 from siamese_mrcnn.model import SiameseMaskRCNN
 from siamese_mrcnn.training import verifier_training
@@ -196,7 +197,14 @@ def test_the_commands_from_weights_to_an_answer(shapes_folder, tmp_path, capsys,
     assert call(*training, *sizes, "--epochs", 1, "--steps", 1, "--turned",
                 "--out", "verified.weights.h5") == 0  # fmt: skip
     assert "Weights with a verifier: verified.weights.h5" in capsys.readouterr().out
-    # from here on the weights say which configuration they belong to
+    # from here on the weights say which configuration they belong to, and how many finds to verify
+    fewer = ("--set", "VERIFIED_FINDS=5", "--out", "fewer.weights.h5")
+    again = (*training[:-1], "fewer.weights.h5", "--out", "again.weights.h5")
+    assert call(*training, *sizes, "--epochs", 1, "--steps", 1, *fewer) == 0
+    assert call(*again, "--epochs", 1, "--steps", 1) == 0
+    assert read_facts("again.weights.h5")["settings"]["VERIFIED_FINDS"] == 5
+    assert read_facts("verified.weights.h5")["settings"]["VERIFIED_FINDS"] == 12
+    capsys.readouterr()
     calibrating = ("calibrate", *data, "--weights", "verified.weights.h5", "--classes", "all")
     status = call(*calibrating, "--out", "calibrated.weights.h5")
     said = capsys.readouterr()
