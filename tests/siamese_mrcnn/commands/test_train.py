@@ -38,7 +38,7 @@ def test_stages():
         (13, "all", 1e-4),
         (14, "all", 3e-5),
     ]
-    assert phases("--config", "photos") == [(13, "heads", 7e-4), (14, "heads", 7e-5)]
+    assert phases("--config", "photos") == [(17, "heads", 7e-4), (20, "heads", 7e-5)]
     assert phases("--epochs", "3") == [(3, "all", 0.02)]
     assert phases("--epochs", "3", "--weights", "none") == [(3, "all", 0.002)]
     single = ("--epochs", "3", "--layers", "4+", "--learning-rate", "0.1")
