@@ -10,9 +10,9 @@ repeated, it goes on where it was interrupted.
 
 import argparse
 import json
-import subprocess
-import sys
 from pathlib import Path
+
+from ablations import run
 
 from mrcnn.drawing.tables import Table
 
@@ -117,13 +117,6 @@ def measured(folder, name, weights, *said):
 
 def file_name(name):
     return name.replace(", ", "_").replace(" ", "_")
-
-
-def run(*arguments):
-    """Call `siamese-mrcnn` in a process of its own, and stop where it fails."""
-    status = subprocess.call([sys.executable, "-m", "siamese_mrcnn.cli", *map(str, arguments)])
-    if status:
-        raise SystemExit(status)
 
 
 if __name__ == "__main__":
