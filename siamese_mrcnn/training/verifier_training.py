@@ -249,4 +249,5 @@ def begin_as_backbone(embedding, model):
     for name, variable in named_variables(embedding).items():
         source = known.get(name.replace("_verify", ""))
         if "_verify" in name and source is not None and source.shape == variable.shape:
-            variable.assign(source)
+            # A copy: JAX gives an array's memory away in a training step, whoever else holds it.
+            variable.assign(ops.copy(source))

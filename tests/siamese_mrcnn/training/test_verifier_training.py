@@ -17,6 +17,7 @@ from siamese_mrcnn.training.verifier_training import (
     MarginLoss,
     NearestProxy,
     ProxyCosines,
+    begin_as_backbone,
     jittered,
     train_verifier,
     turned,
@@ -159,6 +160,22 @@ def test_features_of_the_backbone_are_weighed_and_nothing_else_changes(tmp_path,
         *(f"verify_embedding/{each}" for each in ("kernel", "bias")),
         *(f"verify_norm/{each}" for each in ("gamma", "beta", "moving_mean", "moving_variance")),
     }
+
+
+@pytest.mark.backends
+def test_what_begins_as_the_backbone_leaves_it_its_own_weights():
+    backbone, embedding = (
+        keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, name=name)])
+        for name in ("res3a", "res3a_verify")
+    )
+    begin_as_backbone(embedding, backbone)
+    before = arrays_of(backbone)
+    assert np.array_equal(arrays_of(embedding)["res3a_verify/kernel"], before["res3a/kernel"])
+    embedding.compile("sgd", "mse")
+    embedding.fit(np.ones((4, 2)), np.full((4, 2), 9.0), verbose=0)  # JAX gives arrays away here
+    assert not np.array_equal(arrays_of(embedding)["res3a_verify/kernel"], before["res3a/kernel"])
+    for name, array in arrays_of(backbone).items():
+        np.testing.assert_array_equal(array, before[name])
 
 
 def test_likeness_is_learned_and_nothing_else_changes(trained):
