@@ -13,7 +13,7 @@ from mrcnn.weights.presets import read_facts
 from siamese_mrcnn.config import GlyphConfig
 from siamese_mrcnn.data.coco import CocoDataset
 from siamese_mrcnn.data.splits import split_classes
-from siamese_mrcnn.evaluation.benchmark import Row
+from siamese_mrcnn.experiments.benchmark import Row
 from siamese_mrcnn.figures.judged_queries import choose_queries, load_judged_queries
 from siamese_mrcnn.figures.query_grids import query_grid
 from siamese_mrcnn.model import SiameseMaskRCNN

@@ -38,7 +38,7 @@ def run(arguments):
     common.load_backend(arguments)
     from siamese_mrcnn import demo
     from siamese_mrcnn.evaluation.absent import to_table as presence_table
-    from siamese_mrcnn.evaluation.benchmark import run_benchmark, to_table
+    from siamese_mrcnn.experiments.benchmark import run_benchmark, to_table
     from siamese_mrcnn.model import SiameseMaskRCNN
     from siamese_mrcnn.photo_demo import said, search_for_a_coin
 

@@ -36,6 +36,13 @@ def add_arguments(parser):
         help="ask every image for R categories, too, that it does not show, half of them hard: "
         "how well the model says that a thing is not there (presence.md)",
     )
+    parser.add_argument(
+        "--same",
+        choices=("thing", "category"),
+        help="references of what the image shows: another view of the same thing, or another thing "
+        "of the category (default: either), where annotations name their thing, as those of "
+        "make-scenes",
+    )
     parser.add_argument("--out", default="evaluation", metavar="FOLDER", help="where to write")
     common.add_config_argument(parser)
 
@@ -70,6 +77,7 @@ def run(arguments):
         split=arguments.split,
         absent=arguments.absent,
         threshold=model.threshold,
+        same=arguments.same,
     )
     print(summary(report))
     if arguments.absent:

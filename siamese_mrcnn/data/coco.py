@@ -187,6 +187,13 @@ class CocoDataset(Dataset):
         """The address of the image at COCO's own site, or its path."""
         return self._image(image_id).get("coco_url") or str(self.image_info[image_id]["path"])
 
+    def thing_of_instance(self, image_id, annotation_id):
+        """Name of the single thing that an annotation shows, where the file says so, else None.
+
+        Raises: see `class_of_instance`.
+        """
+        return self._item(image_id, annotation_id).get("thing")
+
     def _image(self, image_id):
         return self.coco.imgs[self.image_info[image_id]["id"]]
 

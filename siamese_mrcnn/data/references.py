@@ -35,7 +35,7 @@ class Reference:
     box: tuple[int, int, int, int]  # (y1, x1, y2, x2) in the prepared image it was cut from
 
 
-def sample_reference(dataset, class_id, config, rng, exclude_image=None, broken=None):
+def sample_reference(dataset, class_id, config, rng, exclude_image=None, broken=None, allowed=None):
     """Draw one reference: an image that shows the class, then one of its instances, both evenly.
 
     The image is prepared as a query is, the instance is cut out by the box of its prepared mask,
@@ -50,6 +50,7 @@ def sample_reference(dataset, class_id, config, rng, exclude_image=None, broken=
         exclude_image: image id that must not serve, or None.
         broken: list that takes (path, sentence) of every image that could not be used; None
             reports them.
+        allowed: function (image id, annotation id) of the instances that may serve; None: all.
 
     Returns:
         Reference.
@@ -63,6 +64,12 @@ def sample_reference(dataset, class_id, config, rng, exclude_image=None, broken=
             f"{dataset.num_classes - 1}."
         )
     image_ids = dataset.images_with(class_id)
+    if allowed is not None:
+        image_ids = [
+            image_id
+            for image_id in image_ids
+            if any(allowed(image_id, each) for each in dataset.instances_of(image_id, class_id))
+        ]
     tries = min(len(image_ids), IMAGES_TRIED + 1)
     failure = "it has no other images" if exclude_image in image_ids else "it has no images"
     for position in rng.choice(len(image_ids), tries, replace=False) if tries else ():
@@ -70,7 +77,7 @@ def sample_reference(dataset, class_id, config, rng, exclude_image=None, broken=
         if image_id == exclude_image:
             continue
         try:
-            return _sample_from_image(dataset, image_id, class_id, config, rng)
+            return _sample_from_image(dataset, image_id, class_id, config, rng, allowed)
         except NoReferenceError as error:
             failure = error
         except Exception as error:  # noqa: BLE001 - whatever a user's load_instance() raises
@@ -82,7 +89,9 @@ def sample_reference(dataset, class_id, config, rng, exclude_image=None, broken=
     )
 
 
-def sample_references(dataset, class_id, config, rng, shots=None, exclude_image=None, broken=None):
+def sample_references(
+    dataset, class_id, config, rng, shots=None, exclude_image=None, broken=None, allowed=None
+):
     """Draw K references independently of each other: a list; see `sample_reference`.
 
     Args:
@@ -90,7 +99,7 @@ def sample_references(dataset, class_id, config, rng, shots=None, exclude_image=
     """
     shots = config.NUM_TARGETS if shots is None else shots
     return [
-        sample_reference(dataset, class_id, config, rng, exclude_image, broken)
+        sample_reference(dataset, class_id, config, rng, exclude_image, broken, allowed)
         for _ in range(shots)
     ]
 
@@ -137,10 +146,12 @@ def prepare_reference(crop, config):
     return prepare_image(crop, geometry)
 
 
-def _sample_from_image(dataset, image_id, class_id, config, rng):
+def _sample_from_image(dataset, image_id, class_id, config, rng, allowed=None):
     """Draw an instance, and among the rest again if it vanishes: even among those that survive."""
     geometry = None
     for annotation_id in rng.permutation(dataset.instances_of(image_id, class_id)).tolist():
+        if allowed is not None and not allowed(image_id, annotation_id):
+            continue
         mask = dataset.load_instance(image_id, annotation_id)
         geometry = geometry or plan_input(mask.shape, config, rng)
         box = _box_of(mask, geometry)

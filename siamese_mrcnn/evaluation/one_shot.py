@@ -31,6 +31,7 @@ from siamese_mrcnn.evaluation.detect_queries import scattered, search_images
 from siamese_mrcnn.evaluation.progress_log import EvaluationLog
 from siamese_mrcnn.evaluation.queries import QueryLoader, read_record
 from siamese_mrcnn.evaluation.reports import summarize_runs, write_report
+from siamese_mrcnn.evaluation.sameness import THING, require_things, things_asked_for
 from siamese_mrcnn.fingerprints import fingerprint, model_fingerprint
 
 # What differs between the profiles: two settings of the model (in capitals), where references come
@@ -72,6 +73,7 @@ def evaluate(
     split=None,
     absent=0,
     threshold=None,
+    same=None,
 ):
     """Evaluate a model on all images of a data set.
 
@@ -96,6 +98,7 @@ def evaluate(
         absent: categories to ask every image for that it does not show, beside those it does: for
             "presence" in the report and its files, see `siamese_mrcnn.evaluation.absent`.
         threshold: score from which on an answer counts there; None: where its precision is .9.
+        same: "thing", "category" or None, see `siamese_mrcnn.evaluation.sameness`.
 
     Returns:
         the report: "bbox" and "segm" {metric: {"mean", "interval", "runs"}}, "classes" with AP by
@@ -106,7 +109,7 @@ def evaluate(
         mrcnn.locks.InUseError: another evaluation writes into the folder.
     """
     loader, replayed = _loader(
-        dataset, model, classes, runs, shots, profile, limit, seed, references, absent
+        dataset, model, classes, runs, shots, profile, limit, seed, references, absent, same
     )
     arguments = {
         "profile": profile,
@@ -116,7 +119,7 @@ def evaluate(
         "limit": limit,
         "random_boxes": random_boxes,
         "replayed": replayed,
-    } | ({"absent": absent} if absent else {})
+    } | {name: value for name, value in (("absent", absent), ("same", same)) if value}
     image_ids = [int(image_id) for image_id in dataset.image_ids[:limit]]
     change = _chance(loader, profile) if random_boxes else None
     with _settings(model.config, PROFILES[profile]), _folder(output) as folder:
@@ -132,15 +135,17 @@ def evaluate(
         return report
 
 
-def _loader(dataset, model, classes, runs, shots, profile, limit, seed, references, absent):
+def _loader(dataset, model, classes, runs, shots, profile, limit, seed, references, absent, same):
     """A `QueryLoader`, once the arguments make sense, and a replayed record's fingerprint."""
     recorded = replayed = None
     if references is not None:
         record, recorded = read_record(references)
         runs, shots, replayed = record["runs"], record["shots"], fingerprint(record)
     classes = _check(dataset, classes, runs, shots, profile, limit, seed)
+    if same is not None:
+        require_things(dataset, classes, same)
     same_image = PROFILES[profile]["same_image"]
-    asked = (dataset, classes, model.config, runs, shots, seed, same_image, recorded)
+    asked = (dataset, classes, model.config, runs, shots, seed, same_image, recorded, same)
     if not absent:
         return QueryLoader(*asked), replayed
     near = near_classes(model, dataset, classes, seed)
@@ -190,7 +195,8 @@ def _measure(loader, image_ids, log, folder):
         results = _write_results(log, run, folder / f"results_run{run}.json", absent=False)
         if isinstance(loader, AbsentQueryLoader):
             _write_results(log, run, folder / f"absent_run{run}.json", absent=True)
-        metrics.append(coco_metrics(truth, results, source_images, list(class_names)))
+        wanted = truth if loader.same != THING else things_asked_for(truth, log, run)
+        metrics.append(coco_metrics(wanted, results, source_images, list(class_names)))
     return summarize_runs(metrics, class_names)
 
 

@@ -13,6 +13,7 @@ from mrcnn.data.broken_images import BrokenImages, describe_failure
 from siamese_mrcnn.data.coco import OtherSizeError
 from siamese_mrcnn.data.references import load_reference, sample_references
 from siamese_mrcnn.evaluation.coco_metrics import source_ids
+from siamese_mrcnn.evaluation.sameness import allowed_references
 
 UNREADABLE = "the image could not be read"
 OTHER_SIZE = "the image has another size than its annotations"
@@ -45,7 +46,9 @@ class Query:
 class QueryLoader:
     """Loads an image and the references of all its queries."""
 
-    def __init__(self, dataset, classes, config, runs, shots, seed, same_image, recorded=None):
+    def __init__(
+        self, dataset, classes, config, runs, shots, seed, same_image, recorded=None, same=None
+    ):
         """Prepare to ask for `classes` in the images of a data set.
 
         Args:
@@ -55,10 +58,12 @@ class QueryLoader:
             runs, shots, seed: draw `shots` references a query in each run.
             same_image: whether a reference may come from the image searched.
             recorded: {(run, source image id, category id): entry} to replay instead of drawing.
+            same: what references have in common with what the image shows, see
+                `siamese_mrcnn.evaluation.sameness`; None: the category, whatever the thing.
         """
         self.dataset, self.classes, self.config = dataset, frozenset(classes), config
         self.runs, self.shots, self.seed = runs, shots, seed
-        self.same_image, self.recorded = same_image, recorded
+        self.same_image, self.recorded, self.same = same_image, recorded, same
         self.source_images = source_ids(dataset.image_info, "image")
         # The background has no category; its number 0 may be that of a class of the source.
         self.source_classes = [None, *source_ids(dataset.class_info[1:], "class")]
@@ -118,6 +123,7 @@ class QueryLoader:
                 self.shots,
                 exclude_image=None if self.same_image else query.image_id,
                 broken=broken,
+                allowed=allowed_references(self.dataset, query, self.same),
             )
         finally:
             self._broken.add(broken)

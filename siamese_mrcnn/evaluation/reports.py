@@ -12,6 +12,11 @@ from mrcnn.harmless_text import for_csv, for_markdown
 from siamese_mrcnn.evaluation.coco_metrics import METRICS
 
 KIND_TITLES = {"bbox": "boxes", "segm": "masks"}
+# What references have in common with what an image shows, see `evaluation.sameness`.
+SAME = {
+    "thing": " Each reference is another view of a thing that the image shows.",
+    "category": " Each reference shows another thing of the category than the image does.",
+}
 
 
 def summarize(values):
@@ -127,7 +132,7 @@ def _description(report):
     text = (
         f"{report['images']} images, {report['queries']} queries in each of {report['runs']} "
         f"runs, {report['shots']} reference(s) a query, {len(report['classes'])} classes, "
-        f"seed {report['seed']}.{_split(report)}"
+        f"seed {report['seed']}.{_split(report)}{SAME.get(report.get('same'), '')}"
     )
     failures = report["failures"]
     if failures:

@@ -10,8 +10,8 @@ from mrcnn.weights.hdf5 import named_variables, read_weights
 from siamese_mrcnn import demo
 from siamese_mrcnn.config import GlyphConfig
 from siamese_mrcnn.data.coco import CocoDataset
-from siamese_mrcnn.evaluation.benchmark import Row, run_benchmark
 from siamese_mrcnn.evaluation.saved_reports import load_reports
+from siamese_mrcnn.experiments.benchmark import Row, run_benchmark
 from siamese_mrcnn.model import SiameseMaskRCNN
 from siamese_mrcnn.synthetic import glyphs
 from siamese_mrcnn.synthetic.glyph_categories import GlyphCategory
