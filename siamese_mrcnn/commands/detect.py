@@ -22,6 +22,36 @@ NAMED = 5  # of the files that are passed over
 
 
 def add_arguments(parser):
+    _add_thing_arguments(parser)
+    parser.add_argument(
+        "--image",
+        nargs="+",
+        required=True,
+        metavar="FILE",
+        help="pictures to search, or folders of them",
+    )
+    common.add_weights_arguments(parser, default="photos")
+    parser.add_argument("--out", default="detections", metavar="FOLDER", help="where to write")
+    parser.add_argument(
+        "--threshold",
+        type=common.fraction,
+        metavar="SCORE",
+        help="leave out what scores less (default: what was measured for the weights, else 0.7)",
+    )
+    parser.add_argument(
+        "--tiles",
+        nargs="?",
+        const=True,
+        type=common.positive,
+        metavar="SIDE",
+        help="search each picture in overlapping tiles of SIDE pixels, too (default: the model's "
+        "own side): finds small things in large pictures, and takes as long as all tiles do",
+    )
+    common.add_contour_argument(parser)
+    common.add_config_argument(parser)
+
+
+def _add_thing_arguments(parser):
     parser.add_argument(
         "--reference",
         action="append",
@@ -47,23 +77,6 @@ def add_arguments(parser):
         help="what must not be found: detections that are nearer to it are left out",
     )
     common.add_library_argument(parser, default=None)
-    parser.add_argument(
-        "--image",
-        nargs="+",
-        required=True,
-        metavar="FILE",
-        help="pictures to search, or folders of them",
-    )
-    common.add_weights_arguments(parser, default="photos")
-    parser.add_argument("--out", default="detections", metavar="FOLDER", help="where to write")
-    parser.add_argument(
-        "--threshold",
-        type=common.fraction,
-        metavar="SCORE",
-        help="leave out what scores less (default: what was measured for the weights, else 0.7)",
-    )
-    common.add_contour_argument(parser)
-    common.add_config_argument(parser)
 
 
 def run(arguments):
@@ -94,7 +107,9 @@ def run(arguments):
             f"What scores less than {model.threshold:.2f} is left out, as was measured for these "
             "weights (see calibrate). --threshold changes it."
         )
-    search = PhotoSearch(model, things, negatives, library, filled=not arguments.contour)
+    search = PhotoSearch(
+        model, things, negatives, library, not arguments.contour, tiles=arguments.tiles
+    )
     with alone_in(out):
         findings = search_all(search, paths, output_names(paths, out))
         if len(paths) > 1 and findings:

@@ -10,9 +10,9 @@ import numpy as np
 from mrcnn.files import atomic_path, written_whole
 from mrcnn.harmless_text import for_csv
 from mrcnn.images.image import read_image
+from mrcnn.images.mask_pieces import encode_one
 from mrcnn.images.picture_files import open_picture
-from mrcnn.images.run_lengths import encode_mask
-from mrcnn.visualize import show_image
+from mrcnn.visualize import new_axes, show_image
 from siamese_mrcnn.data.references import prepare_reference
 from siamese_mrcnn.figures.detections import draw_result, save_figure
 from siamese_mrcnn.figures.query_grids import justified_axes
@@ -23,6 +23,7 @@ from siamese_mrcnn.fingerprints import (
     model_fingerprint,
 )
 from siamese_mrcnn.search.things import encode
+from siamese_mrcnn.tiles import tile_side
 
 RANKING, BEST = "ranking.csv", "best.png"
 COLUMNS = ("rank", "image", "found", "best_score", "drawing")
@@ -30,6 +31,7 @@ LABELS = "labels"  # one more, where things have names
 PICTURED, PICTURES_IN_A_ROW = 12, 4  # of the best photos
 DPI = 100
 MOST_IN_CORNER = 4  # things whose references are drawn over a photo
+LARGE = 2400, 150  # pixels of a drawing in which small things are seen, and how many an inch
 
 
 @dataclass(frozen=True)
@@ -57,10 +59,12 @@ class PhotoSearch:
         negatives: the same of what must not be found.
         library: `ReferenceLibrary` that they are kept in, if they are.
         filled: False draws the outlines of masks alone.
+        tiles: True or a side searches in tiles, too, see `siamese_mrcnn.tiles`.
     """
 
-    def __init__(self, model, things, negatives=(), library=None, filled=True):
+    def __init__(self, model, things, negatives=(), library=None, filled=True, tiles=None):
         self.model, self.things, self.negatives, self.filled = model, things, negatives, filled
+        self.tiles = tile_side(tiles, model.config) if tiles else None
         self.has_names = bool(things[0].name)
         if self.has_names or negatives:
             self.vectors = encode(things, model, library)
@@ -73,6 +77,8 @@ class PhotoSearch:
             for each in (*things, *negatives)
         ]
         self._asked = [model_fingerprint(model), len(negatives), shown, filled]
+        if self.tiles:
+            self._asked.append(["tiles", self.tiles])
 
     def find(self, photo, target):
         """Search a photo unless the same search left its results there: `Finding`.
@@ -104,10 +110,12 @@ class PhotoSearch:
 
     def _search(self, photo, drawing):
         image = read_image(photo, upright=True)
-        found = self._find(image)
+        found = self.found_in(image)
         with atomic_path(drawing, suffix=".png") as temporary:
             crops, inset = self._in_corner()
-            draw_result(image, crops, found, path=temporary, inset=inset, filled=self.filled)
+            ax = _large_axes(image.shape) if self.tiles else None
+            looks = {"inset": inset, "filled": self.filled}
+            draw_result(image, crops, found, path=temporary, ax=ax, **looks)
         asked = {"references": _shown(self.things)}
         if self.negatives:
             asked["not"] = _shown(self.negatives)
@@ -116,6 +124,7 @@ class PhotoSearch:
             "height": image.shape[0],
             "width": image.shape[1],
             **asked,
+            **({"tiles": self.tiles} if self.tiles else {}),
             "detections": [_entry(found, index) for index in range(len(found["scores"]))],
         }
 
@@ -125,16 +134,30 @@ class PhotoSearch:
             return self.things[0].crops, True
         return [each.crops[0] for each in self.things], len(self.things) <= MOST_IN_CORNER
 
-    def _find(self, image):
-        """`Detections`; with `labels` only if things have names."""
-        (query,) = self.model.encode_queries([image])
-        if not (self.has_names or self.negatives):
-            (found,) = self.model.detect_encoded([query], self.vectors)
-            return found
-        found = self.model.detect_things(query, self.vectors, self.against)
+    def found_in(self, image):
+        """`Detections` of an image uint8 [height, width, 3]; with `labels` if things have names."""
+        if self.tiles:
+            found = self.model.find_in_tiles(image, self._found, self.tiles)
+        else:
+            (query,) = self.model.encode_queries([image])
+            found, _ = self._found(query)
         if not self.has_names:
-            del found["labels"]
+            found.pop("labels", None)
         return found
+
+    def _found(self, query):
+        """`Detections` of an encoded image, and those of what must not be found."""
+        if self.has_names or self.negatives:
+            return self.model.detect_things_and_negatives(query, self.vectors, self.against)
+        (found,) = self.model.detect_encoded([query], self.vectors)
+        return found, []
+
+
+def _large_axes(shape):
+    """Axes to draw a large photo into, at its own size up to `LARGE`."""
+    most, an_inch = LARGE
+    scale = min(1, most / max(shape[:2])) / an_inch
+    return new_axes(shape, (max(shape[1] * scale, 2), max(shape[0] * scale, 2)))
 
 
 def _shown(things):
@@ -148,7 +171,7 @@ def _entry(found, index):
         **({} if labels is None else {"label": labels[index]}),
         "box": [int(side) for side in found["rois"][index]],
         "score": float(found["scores"][index]),
-        "mask": None if masks is None else encode_mask(masks[:, :, index]),
+        "mask": None if masks is None else encode_one(masks, index),
     }
 
 
