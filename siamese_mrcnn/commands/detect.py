@@ -5,6 +5,10 @@ Writes for each picture NAME a drawing NAME_found.png and its data NAME_found.js
 has the best score first, and best.png shows the best. Called again after an interruption, it goes
 on with the pictures that are left. A picture that cannot be searched stops no other.
 
+Of a film (.mp4, .avi, .mov, .mkv, .webm) NAME_found.mp4 shows what was found, NAME_found.jsonl has
+a line for each frame, and NAME_found.png is the best one. An interrupted call goes on with the next
+frame.
+
 Without a library, references are shots of one thing. In a library (see `siamese-mrcnn references`)
 a name is a thing, and a file given beside it is another; what is found has their names as labels.
 """
@@ -28,7 +32,7 @@ def add_arguments(parser):
         nargs="+",
         required=True,
         metavar="FILE",
-        help="pictures to search, or folders of them",
+        help="pictures to search, folders of them, or films",
     )
     common.add_weights_arguments(parser, default="photos")
     parser.add_argument("--out", default="detections", metavar="FOLDER", help="where to write")
@@ -46,6 +50,15 @@ def add_arguments(parser):
         metavar="SIDE",
         help="search each picture in overlapping tiles of SIDE pixels, too (default: the model's "
         "own side): finds small things in large pictures, and takes as long as all tiles do",
+    )
+    parser.add_argument(
+        "--every", type=common.positive, metavar="N", help="of films: search every N-th frame"
+    )
+    parser.add_argument(
+        "--tracks",
+        action="store_true",
+        help="of films: number things through the frames; needs the packages supervision and "
+        "trackers",
     )
     common.add_contour_argument(parser)
     common.add_config_argument(parser)
@@ -91,9 +104,12 @@ def run(arguments):
         )
     common.load_backend(arguments)
     from mrcnn.locks import alone_in
+    from siamese_mrcnn.search.films import FilmSearch, is_film
     from siamese_mrcnn.search.photos import PhotoSearch, write_ranking
     from siamese_mrcnn.search.things import library_for, negatives_of, things_of
 
+    if (arguments.every or arguments.tracks) and not any(map(is_film, paths)):
+        raise ValueError("--every and --tracks are for films, but there is none among --image.")
     asked, refused = arguments.reference, arguments.negatives
     library = library_for([*asked, *refused], arguments.library)
     things, negatives = things_of(asked, arguments.box, library), negatives_of(refused, library)
@@ -110,8 +126,10 @@ def run(arguments):
     search = PhotoSearch(
         model, things, negatives, library, not arguments.contour, tiles=arguments.tiles
     )
+    films = FilmSearch(search, arguments.every or 1, arguments.tracks)
+    finds = [films.find if is_film(path) else search.find for path in paths]
     with alone_in(out):
-        findings = search_all(search, paths, output_names(paths, out))
+        findings = search_all(finds, paths, output_names(paths, out))
         if len(paths) > 1 and findings:
             print("The best first:", *map(for_terminal, write_ranking(findings, out)))
     failed = len(paths) - len(findings)
@@ -120,8 +138,12 @@ def run(arguments):
     return 1 if failed else 0
 
 
-def search_all(search, paths, targets):
-    """Search photos, and say of each what came of it: the list of those that could be searched.
+def search_all(finds, paths, targets):
+    """Search photos and films, and say what came of each: the list of those that could be searched.
+
+    Args:
+        finds: for each the function of its path and the path of its results to a `Finding`.
+        paths, targets: these.
 
     Raises:
         mrcnn.files.UnwritableError: results cannot be written, which no other photo would change.
@@ -130,10 +152,10 @@ def search_all(search, paths, targets):
     from mrcnn.files import UnwritableError, in_hand
 
     findings = []
-    for number, (path, target) in enumerate(zip(paths, targets, strict=True), 1):
+    for number, (find, path, target) in enumerate(zip(finds, paths, targets, strict=True), 1):
         try:
             with in_hand(path):
-                findings.append(search.find(path, target))
+                findings.append(find(path, target))
         except UnwritableError:
             raise
         except Exception as error:
@@ -148,8 +170,8 @@ def search_all(search, paths, targets):
 
 def _sentence(finding):
     earlier = "" if finding.is_new else " earlier"
-    photo, drawing = for_terminal(finding.photo), for_terminal(finding.drawing)
-    return f"{photo}: {len(finding.scores)} found{earlier}, see {drawing}"
+    photo, result = for_terminal(finding.photo), for_terminal(finding.result)
+    return f"{photo}: {finding.words}{earlier}, see {result}"
 
 
 def find_images(names):

@@ -49,6 +49,16 @@ class Finding:
         """0 where nothing was found."""
         return max(self.scores, default=0.0)
 
+    @property
+    def words(self):
+        """What was found, in words."""
+        return f"{len(self.scores)} found"
+
+    @property
+    def result(self):
+        """The file to look at."""
+        return self.drawing
+
 
 class PhotoSearch:
     """Searches photos, one after the other, for what references show.
@@ -76,9 +86,9 @@ class PhotoSearch:
             [each.name, each.shown, *map(array_fingerprint, each.crops)]
             for each in (*things, *negatives)
         ]
-        self._asked = [model_fingerprint(model), len(negatives), shown, filled]
+        self.asked = [model_fingerprint(model), len(negatives), shown, filled]
         if self.tiles:
-            self._asked.append(["tiles", self.tiles])
+            self.asked.append(["tiles", self.tiles])
 
     def find(self, photo, target):
         """Search a photo unless the same search left its results there: `Finding`.
@@ -95,7 +105,7 @@ class PhotoSearch:
         with open_picture(photo):  # refuses pipes and devices, which never end
             pass
         drawing, data_path = Path(f"{target}.png"), Path(f"{target}.json")
-        search = fingerprint([*self._asked, str(photo), file_fingerprint(photo)])
+        search = fingerprint([*self.asked, str(photo), file_fingerprint(photo)])
         data = _data_of(data_path, search) if drawing.is_file() else None
         is_new = data is None
         if is_new:
@@ -111,21 +121,29 @@ class PhotoSearch:
     def _search(self, photo, drawing):
         image = read_image(photo, upright=True)
         found = self.found_in(image)
-        with atomic_path(drawing, suffix=".png") as temporary:
-            crops, inset = self._in_corner()
-            ax = _large_axes(image.shape) if self.tiles else None
-            looks = {"inset": inset, "filled": self.filled}
-            draw_result(image, crops, found, path=temporary, ax=ax, **looks)
-        asked = {"references": _shown(self.things)}
-        if self.negatives:
-            asked["not"] = _shown(self.negatives)
+        self.draw(image, found, drawing)
         return {
             "image": str(photo),
             "height": image.shape[0],
             "width": image.shape[1],
-            **asked,
+            **self.described(),
+            "detections": entries(found),
+        }
+
+    def draw(self, image, found, path):
+        """Write the picture of what was found in an image, a PNG file."""
+        with atomic_path(path, suffix=".png") as temporary:
+            crops, inset = self._in_corner()
+            ax = _large_axes(image.shape) if self.tiles else None
+            looks = {"inset": inset, "filled": self.filled}
+            draw_result(image, crops, found, path=temporary, ax=ax, **looks)
+
+    def described(self):
+        """What is searched for, as JSON holds it."""
+        return {
+            "references": _shown(self.things),
+            **({"not": _shown(self.negatives)} if self.negatives else {}),
             **({"tiles": self.tiles} if self.tiles else {}),
-            "detections": [_entry(found, index) for index in range(len(found["scores"]))],
         }
 
     def _in_corner(self):
@@ -164,15 +182,18 @@ def _shown(things):
     return [name for each in things for name in each.shown]
 
 
-def _entry(found, index):
-    """An instance as JSON holds it."""
+def entries(found):
+    """`Detections` as JSON holds them: a list."""
     masks, labels = found.get("masks"), found.get("labels")
-    return {
-        **({} if labels is None else {"label": labels[index]}),
-        "box": [int(side) for side in found["rois"][index]],
-        "score": float(found["scores"][index]),
-        "mask": None if masks is None else encode_one(masks, index),
-    }
+    return [
+        {
+            **({} if labels is None else {"label": labels[index]}),
+            "box": [int(side) for side in found["rois"][index]],
+            "score": float(found["scores"][index]),
+            "mask": None if masks is None else encode_one(masks, index),
+        }
+        for index in range(len(found["scores"]))
+    ]
 
 
 def _data_of(path, search):

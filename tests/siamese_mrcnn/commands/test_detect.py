@@ -10,6 +10,7 @@ from pycocotools import mask as run_length
 
 from command_line import call, refused
 from mrcnn.data.postprocessing import Detections
+from mrcnn.images.videos import write_video
 from mrcnn.locks import alone_in
 from siamese_mrcnn.commands import common, detect
 from siamese_mrcnn.tiles import TilesMethods
@@ -209,6 +210,23 @@ def test_tiles_are_searched_too(finder, picture, tmp_path, capsys):
     assert search(reference, folder, out, "--tiles", "50") == 0 and finder[-1][0].searched == 7
     assert search(reference, folder, out, "--tiles", "8") == 1
     assert "at least 32 pixels a side, but is to have 8" in capsys.readouterr().err
+
+
+def test_films_are_searched_beside_photos(finder, picture, tmp_path, capsys):
+    photo, film, out = picture("a.jpg"), tmp_path / "b.mp4", tmp_path / "out"
+    write_video(film, [np.full((40, 60, 3), 20 * n, np.uint8) for n in range(6)], 5.0)
+    arguments = ("--reference", photo, "--image", film, photo, "--weights", "w", "--out", out)
+    assert call("detect", *arguments, "--every", "2") == 0
+    said = capsys.readouterr().out
+    assert f"b.mp4: found in 3 of 3 frames, see {out / 'b_found.mp4'}" in said
+    assert finder[-1][0].searched == 4
+    assert {path.name for path in out.iterdir()} >= {"b_found.jsonl", "b_found.png", "best.png"}
+    assert call("detect", *arguments, "--every", "2") == 0
+    assert "found in 3 of 3 frames earlier" in capsys.readouterr().out
+    with open(out / "ranking.csv") as file:
+        assert {row["found"] for row in csv.DictReader(file)} == {"1", "3"}
+    refused_arguments = ("--reference", photo, "--image", photo, "--weights", "w", "--tracks")
+    assert "are for films, but there is none" in refused(capsys, "detect", *refused_arguments)
 
 
 def test_nothing_found_is_ranked_and_no_picture_is_drawn(
