@@ -333,7 +333,7 @@ async function load() {
   ({ photos: offered, example } = await json("/api/photos"));
   $("offered").hidden = !offered.length;
   $("offer").checked = offered.length > 0;
-  $("offer-text").textContent = `${offered.length} ${example ? "pictures to try" : "photos of this service"}`;
+  $("offer-text").textContent = `${offered.length} ${example ? "photos to try" : "photos of this service"}`;
   $("example").hidden = !example;
   await loadLibrary();
 }

@@ -150,7 +150,8 @@ export class Results {
     const item = document.createElement("li");
     item.innerHTML = '<label><input type="checkbox"> <span></span></label><button>Find this</button><button>Not this</button>';
     item.style.setProperty("--tone", `rgb(${this.colourOf(one.name).join()})`);
-    item.querySelector("span").textContent = `${at + 1}. ${one.name} ${one.score.toFixed(2)}`;
+    const several = Object.keys(entry.result.presence).length > 1;
+    item.querySelector("span").textContent = `${at + 1}. ${several ? one.name : ""} ${one.score.toFixed(2)}`;
     const box = item.querySelector("input");
     box.checked = !entry.hidden.has(one);
     box.addEventListener("change", () => {
