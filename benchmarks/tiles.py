@@ -16,7 +16,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 
 HEIGHT, WIDTH = 3000, 4000
-SIZE = (34, 46)  # longer side of a thing, pixels
+SPREAD = (0.85, 1.15)  # of sizes
 THINGS, OTHERS = 40, 60  # on a photo: what is searched for, and what is not
 SHOWN_SIDE = 256  # of the picture that shows the glyph to search for
 FOUND = 0.5
@@ -26,13 +26,14 @@ def main():
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tiles", description=__doc__)
     parser.add_argument("--photos", type=int, default=3, help="for each of both models")
     parser.add_argument("--models", nargs="+", default=["glyphs", "photos"])
+    parser.add_argument("--size", type=int, default=40, help="of a thing's longer side, pixels")
     parser.add_argument("--save", metavar="FOLDER", help="write the photos, and what is found")
     arguments = parser.parse_args()
     for name in arguments.models:
-        measure(name, arguments.photos, arguments.save)
+        measure(name, arguments.photos, arguments.size, arguments.save)
 
 
-def measure(name, photos, folder=None):
+def measure(name, photos, size, folder=None):
     """Print recall, false finds and seconds of both ways, over photos."""
     from siamese_mrcnn.model import SiameseMaskRCNN
 
@@ -43,7 +44,7 @@ def measure(name, photos, folder=None):
     draw = {"glyphs": glyph_photo, "photos": coin_photo}[name]
     results = {"whole": [], "tiles": []}
     for number in range(photos):
-        crop, photo, truth = draw(np.random.default_rng([number, 40]))
+        crop, photo, truth = draw(np.random.default_rng([number, 40]), size)
         for way, tiles in (("whole", None), ("tiles", True)):
             if not number:
                 model.detect(crop, photo, tiles=tiles)  # compiles
@@ -124,7 +125,7 @@ class Canvas:
         return light_and_grain(self.rng, self.picture)
 
 
-def glyph_photo(rng):
+def glyph_photo(rng, size):
     """A crop that shows a glyph, a photo, and the places of such glyphs in it."""
     from siamese_mrcnn.data.splits import split_classes
     from siamese_mrcnn.synthetic.glyph_categories import choose_categories
@@ -136,11 +137,11 @@ def glyph_photo(rng):
     canvas = Canvas(rng)
     others = [(sought + number) % len(characters) for number in rng.integers(1, 20, OTHERS)]
     for number in rng.permutation([sought] * THINGS + others):
-        paint_glyph(canvas, characters[number], number == sought)
+        paint_glyph(canvas, characters[number], size, number == sought)
     return shown_glyph(rng, characters, sought), canvas.finished(), canvas.truth
 
 
-def paint_glyph(canvas, character, is_sought):
+def paint_glyph(canvas, character, size, is_sought):
     """Paint one as `siamese_mrcnn.synthetic.glyph_scenes` does, without outline."""
     from siamese_mrcnn.synthetic.distortion import sample_distortion
     from siamese_mrcnn.synthetic.glyph_scenes import (
@@ -153,7 +154,7 @@ def paint_glyph(canvas, character, is_sought):
     from siamese_mrcnn.synthetic.glyph_textures import paint_pattern, sample_colour
 
     rng = canvas.rng
-    transform = sample_distortion(rng, rng.uniform(*SIZE), TURN, STRETCH, PERSPECTIVE)
+    transform = sample_distortion(rng, size * rng.uniform(*SPREAD), TURN, STRETCH, PERSPECTIVE)
     depth = place_glyph(glyph_field(character), transform, 0.0).depth
     place = canvas.place(*depth.shape)
     behind = canvas.picture[place].mean(axis=(0, 1))
@@ -172,7 +173,7 @@ def shown_glyph(rng, characters, sought):
     return picture[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
-def coin_photo(rng):
+def coin_photo(rng, size):
     """A crop that shows a coin, a photo, and the places of coins in it."""
     import cv2
 
@@ -182,12 +183,12 @@ def coin_photo(rng):
     coins, canvas = cut_coins(photograph), Canvas(rng)
     for number in rng.integers(len(coins), size=THINGS):
         coin, alpha = coins[number]
-        size = rng.uniform(*SIZE)
-        side = int(np.ceil(size * 1.5))
+        diameter = size * rng.uniform(*SPREAD)
+        side = int(np.ceil(diameter * 1.5))
         turn = cv2.getRotationMatrix2D(
             [length / 2 for length in alpha.shape[::-1]],
             rng.uniform(0, 360),
-            size / max(alpha.shape),
+            diameter / max(alpha.shape),
         )
         turn[:, 2] += [(side - length) / 2 for length in alpha.shape[::-1]]
         paint, coverage = (

@@ -1,7 +1,7 @@
 """A large photo searched in overlapping tiles and as a whole, in its own pixels.
 
 The network sees a photo at its own size, IMAGE_MAX_DIM: of 4000 pixels little is left there of a
-thing of 40. In tiles it keeps them; the whole shows what is larger than a tile.
+thing of 40. In tiles it keeps them; larger tiles and the whole show what is larger.
 """
 
 import contextlib
@@ -15,6 +15,8 @@ from mrcnn.images.image import read_image, to_rgb
 from mrcnn.images.mask_pieces import MaskPiece
 from mrcnn.images.tiles import tile_windows
 from siamese_mrcnn.named_things import SAME_PLACE, standing_rows
+
+BATCHES_AT_ONCE = 16  # of tiles that are prepared
 
 
 class TilesMethods:
@@ -42,7 +44,7 @@ class TilesMethods:
     def find_in_tiles(self, image, find, tiles=True):
         """Search one image as a whole and tile by tile, and merge what was found.
 
-        All tiles have one shape, so that the network compiles once.
+        The network gets all of them in one shape, and compiles once.
 
         Args:
             image: array [height, width(, channels)] or path.
@@ -61,8 +63,18 @@ class TilesMethods:
         windows = view_windows(image.shape, tile_side(tiles, self.config))
         parts = [image[y1:y2, x1:x2] for y1, x1, y2, x2 in windows]
         with _keeping_pieces(self):
-            found = list(map(find, self.encode_one_by_one(parts)))
+            found = [
+                find(query)
+                for some in _portions(parts, self.config)
+                for query in self.encode_one_by_one(some)
+            ]
         return merged_standing(windows, *zip(*found, strict=True), image.shape)
+
+
+def _portions(parts, config):
+    """A list in portions, as what is prepared for the network takes memory."""
+    size = BATCHES_AT_ONCE * config.BATCH_SIZE
+    return [parts[first : first + size] for first in range(0, len(parts), size)]
 
 
 def tile_side(tiles, config):
@@ -71,10 +83,17 @@ def tile_side(tiles, config):
 
 
 def view_windows(shape, side):
-    """The whole of an image and its tiles, (y1, x1, y2, x2) each; one that is a tile has none."""
+    """The whole of an image and its tiles, (y1, x1, y2, x2) each; one that is a tile has none.
+
+    Tiles of the side, of twice the side and so on: what is larger than the overlap of some, and may
+    lie whole in none of them, lies whole in one of the next. They are a third more.
+    """
     height, width = shape[:2]
-    tiles = tile_windows(shape, side)
-    return [(0, 0, height, width), *(tiles if len(tiles) > 1 else [])]
+    windows = [(0, 0, height, width)]
+    while side < max(height, width):
+        windows += tile_windows(shape, side)
+        side *= 2
+    return windows
 
 
 def merged_standing(windows, found, negatives, shape):

@@ -25,7 +25,7 @@ class Shortsighted(TilesMethods):
     """
 
     def __init__(self):
-        self.config, self.keep_mask = SimpleNamespace(IMAGE_MAX_DIM=SIDE), None
+        self.config, self.keep_mask = SimpleNamespace(IMAGE_MAX_DIM=SIDE, BATCH_SIZE=1), None
         self.shapes = []
 
     def encode_one_by_one(self, images):
@@ -44,11 +44,13 @@ class Shortsighted(TilesMethods):
             [x for x, s in zip(each, seen, strict=True) if s] for each in (masks, boxes)
         )
         red = [(image[mask][:, 2] < 10).any() for mask in masks]
-        return self._found(masks, boxes), [self._found([], np.array(boxes)[red])]
+        shape = image.shape[:2]
+        negatives = self._found([], np.array(boxes)[red], shape)
+        return self._found(masks, boxes, shape), [negatives]
 
-    def _found(self, masks, boxes):
+    def _found(self, masks, boxes, shape):
         boxes = np.array(boxes, np.int32).reshape(-1, 4)
-        at_edge = (boxes[:, :2] == 0).any(axis=1) | (boxes[:, 2:] == SIDE).any(axis=1)
+        at_edge = (boxes[:, :2] == 0).any(axis=1) | (boxes[:, 2:] == shape).any(axis=1)
         return Detections(
             rois=boxes,
             class_ids=np.ones(len(boxes), np.int32),
@@ -74,8 +76,21 @@ def test_small_things_are_found_once_and_large_ones_whole():
     for index, (y1, x1, y2, x2) in enumerate(found.rois):
         mask = found.masks[:, :, index]
         assert mask.sum() == mask[y1:y2, x1:x2].sum() == (y2 - y1) * (x2 - x1)
-    assert model.shapes[0] == (200, 300) and set(model.shapes[1:]) == {(SIDE, SIDE)}
+    assert model.shapes[0] == (200, 300)
+    assert set(model.shapes[1:]) == {(SIDE, SIDE), (2 * SIDE, 2 * SIDE), (200, 4 * SIDE)}
     assert model.keep_mask is None
+
+
+@pytest.mark.parametrize("size", [9, 30, 55, 90])
+def test_what_is_larger_than_the_overlap_is_found_whole_wherever_it_lies(size):
+    """Of 64 pixels 13 are shared; a thing of 55 lies whole in few of such tiles."""
+    rng = np.random.default_rng(size)
+    for _ in range(6):
+        top, left = (int(rng.integers(0, length - size)) for length in (200, 700))
+        box = (top, left, top + size, left + size)
+        model = Shortsighted()
+        found = model.find_in_tiles(photo(box, shape=(200, 700)), model.find)
+        assert found.rois.tolist() == [list(box)]
 
 
 def test_a_photo_that_is_a_tile_is_searched_once():

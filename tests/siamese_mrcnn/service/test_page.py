@@ -13,7 +13,16 @@ import pytest
 from PIL import Image
 from pycocotools import mask as rle_tools
 
-from browsing import cards, draw, needs_chromium, running_browser, saved, silent_page, slide
+from browsing import (
+    PATIENCE,
+    cards,
+    draw,
+    needs_chromium,
+    running_browser,
+    saved,
+    silent_page,
+    slide,
+)
 from browsing import search as search_all
 from colour_search import BLUE, GREEN, RED, colour_service, file_of, running_service, scene
 from siamese_mrcnn.service.photos import Photos
@@ -303,7 +312,7 @@ def test_the_page_fits_a_phone_and_asks_for_the_token(browser, tmp_path):
             viewport={"width": 390, "height": 800}, color_scheme="dark", has_touch=True
         )
         page = context.new_page()
-        page.set_default_timeout(8000)
+        page.set_default_timeout(PATIENCE)
         page.goto(address)
         page.fill("#token", "open sesame")
         page.click("#login button")

@@ -255,7 +255,7 @@ def test_tiles_find_small_things_once_in_the_pixels_of_the_picture(client, servi
         assert mask.shape == (1200, 1000) and mask.sum() == mask[y1:y2, x1:x2].sum()
         assert mask.sum() == each["area"] >= 14 * 11
     batches = service.engine.model.batches
-    assert sum(count for count, _ in batches) == 1 + 6 * 5 and max(batches)[0] == 8
+    assert sum(count for count, _ in batches) == 1 + 30 + 9 + 2 and max(batches)[0] == 8
     assert len(boxes_of(ask(client, picture))) == 1
 
 
