@@ -5,6 +5,7 @@ thing of 40. In tiles it keeps them; larger tiles and the whole show what is lar
 """
 
 import contextlib
+import itertools
 import os
 
 import numpy as np
@@ -14,6 +15,7 @@ from mrcnn.data.postprocessing import joined
 from mrcnn.images.image import read_image, to_rgb
 from mrcnn.images.mask_pieces import MaskPiece
 from mrcnn.images.tiles import tile_windows
+from mrcnn.progress import track
 from siamese_mrcnn.named_things import SAME_PLACE, standing_rows
 
 BATCHES_AT_ONCE = 16  # of tiles that are prepared
@@ -41,7 +43,7 @@ class TilesMethods:
             detections.append(self.find_in_tiles(image, find, tiles))
         return detections
 
-    def find_in_tiles(self, image, find, tiles=True):
+    def find_in_tiles(self, image, find, tiles=True, title=""):
         """Search one image as a whole and tile by tile, and merge what was found.
 
         The network gets all of them in one shape, and compiles once.
@@ -51,6 +53,7 @@ class TilesMethods:
             find: function of a `siamese_mrcnn.model.EncodedQuery` to its `Detections`, and a list
                 of `Detections` of what must not be found.
             tiles: side of a tile in pixels; True: IMAGE_MAX_DIM, where nothing is scaled.
+            title: of a progress bar; without, none is shown.
 
         Returns:
             `Detections`, best first, see `mrcnn.data.merging.merged`.
@@ -62,12 +65,11 @@ class TilesMethods:
         image = read_image(image, upright=True) if is_path else to_rgb(image)
         windows = view_windows(image.shape, tile_side(tiles, self.config))
         parts = [image[y1:y2, x1:x2] for y1, x1, y2, x2 in windows]
+        encoded = map(self.encode_one_by_one, _portions(parts, self.config))
+        queries = itertools.chain.from_iterable(encoded)
         with _keeping_pieces(self):
-            found = [
-                find(query)
-                for some in _portions(parts, self.config)
-                for query in self.encode_one_by_one(some)
-            ]
+            shown = track(queries, title, "tiles", len(parts), shown=bool(title))
+            found = list(map(find, shown))
         return merged_standing(windows, *zip(*found, strict=True), image.shape)
 
 

@@ -120,7 +120,7 @@ class PhotoSearch:
 
     def _search(self, photo, drawing):
         image = read_image(photo, upright=True)
-        found = self.found_in(image)
+        found = self.found_in(image, Path(photo).name)
         self.draw(image, found, drawing)
         return {
             "image": str(photo),
@@ -152,10 +152,13 @@ class PhotoSearch:
             return self.things[0].crops, True
         return [each.crops[0] for each in self.things], len(self.things) <= MOST_IN_CORNER
 
-    def found_in(self, image):
-        """`Detections` of an image uint8 [height, width, 3]; with `labels` if things have names."""
+    def found_in(self, image, title=""):
+        """`Detections` of an image uint8 [height, width, 3]; with `labels` if things have names.
+
+        `title` is that of a bar which counts tiles; without, there is none.
+        """
         if self.tiles:
-            found = self.model.find_in_tiles(image, self._found, self.tiles)
+            found = self.model.find_in_tiles(image, self._found, self.tiles, title)
         else:
             (query,) = self.model.encode_queries([image])
             found, _ = self._found(query)
