@@ -17,6 +17,7 @@ from siamese_mrcnn.data.training_samples import load_sample
 from siamese_mrcnn.modeling.siamese_network import SiameseNetwork
 from siamese_mrcnn.modeling.weights_layout import siamese_groups
 from siamese_mrcnn.named_things import NamedThingsMethods
+from siamese_mrcnn.tiles import TilesMethods
 
 CHECKPOINTS = Path(__file__).parents[1] / "checkpoints"
 PRESETS = {"photos": CHECKPOINTS / "photos", "glyphs": CHECKPOINTS / "glyphs_split1.weights.h5"}
@@ -32,7 +33,7 @@ class EncodedQuery:
     image: np.ndarray  # prepared uint8 [1, height, width, 3], which a verifier cuts finds from
 
 
-class SiameseMaskRCNN(NamedThingsMethods, MaskRCNN):
+class SiameseMaskRCNN(NamedThingsMethods, TilesMethods, MaskRCNN):
     """Finds and segments in a query image whatever a reference shows.
 
     Args:
@@ -79,7 +80,7 @@ class SiameseMaskRCNN(NamedThingsMethods, MaskRCNN):
         """Load the latest checkpoint of the latest run of this NAME. Returns the report."""
         return self.load_checkpoint(self.find_last(), training_schedule, verbose)
 
-    def detect(self, references, images, verbose=0, negatives=None):
+    def detect(self, references, images, verbose=0, negatives=None, tiles=None):
         """Find in each image all instances of what its references show.
 
         Args:
@@ -89,6 +90,8 @@ class SiameseMaskRCNN(NamedThingsMethods, MaskRCNN):
             images: list of arrays [height, width(, channels)] or paths, of any sizes.
             verbose: 1 prints how many instances were found.
             negatives: of named things, {anything: crops or vectors} that must not be found.
+            tiles: True or the side of a tile in pixels searches each image in overlapping tiles,
+                too, which finds small things in large images, see `siamese_mrcnn.tiles`.
 
         Returns:
             a `mrcnn.data.postprocessing.Detections` per image; class 1 is what the references
@@ -102,7 +105,7 @@ class SiameseMaskRCNN(NamedThingsMethods, MaskRCNN):
         if not images:
             return []
         if isinstance(references, Mapping):
-            return self.detect_named(references, images, verbose, negatives)
+            return self.detect_named(references, images, verbose, negatives, tiles)
         if negatives:
             raise ReferencesError(
                 "What must not be found goes with things that have names: give the references as "
@@ -111,6 +114,9 @@ class SiameseMaskRCNN(NamedThingsMethods, MaskRCNN):
         prepared = self._prepare_references(references, len(images))
         vectors = self.encode_references(prepared)
         detections = []
+        if tiles:
+            detections = self.detect_in_tiles(images, vectors, tiles)
+            images = []
         for chunk in same_shape_chunks(self.prepare(images), self.config.BATCH_SIZE):
             first, last = len(detections), len(detections) + len(chunk)
             chosen = vectors

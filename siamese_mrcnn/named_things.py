@@ -17,7 +17,7 @@ SAME_PLACE = 0.5  # intersection over union from which on a negative speaks of t
 class NamedThingsMethods:
     """For `siamese_mrcnn.model.SiameseMaskRCNN`, whose methods these use."""
 
-    def detect_named(self, things, images, verbose=0, negatives=None):
+    def detect_named(self, things, images, verbose=0, negatives=None, tiles=None):
         """Find several things in each image, which is encoded once for all of them.
 
         Args:
@@ -25,6 +25,7 @@ class NamedThingsMethods:
             images: list of arrays [height, width(, channels)] or paths.
             verbose: 1 prints how many instances were found.
             negatives: as things, what must not be found; its names say nothing.
+            tiles: as of `SiameseMaskRCNN.detect`.
 
         Returns:
             a `Detections` per image, see `detect_things`.
@@ -34,9 +35,14 @@ class NamedThingsMethods:
             mrcnn.images.image.ImageError: a reference or image is none, or empty.
         """
         things, negatives = self.encode_things(things), self.encode_things(negatives or {})
-        detections = [
-            self.detect_things(query, things, negatives) for query in self.encode_one_by_one(images)
-        ]
+
+        def find(query):
+            return self.detect_things_and_negatives(query, things, negatives)
+
+        if tiles:
+            detections = [self.find_in_tiles(image, find, tiles) for image in images]
+        else:
+            detections = [find(query)[0] for query in self.encode_one_by_one(images)]
         if verbose:
             print(f"Found {[len(each) for each in detections]} instances.")
         return detections
@@ -69,6 +75,10 @@ class NamedThingsMethods:
         Returns:
             `Detections` over all things, best first, with `labels`; class k is the k-th name.
         """
+        return self.detect_things_and_negatives(query, things, negatives)[0]
+
+    def detect_things_and_negatives(self, query, things, negatives=None):
+        """As `detect_things`, and a list of `Detections`, without masks, of each negative."""
         if not things:
             raise ReferencesError("There is nothing to search for: give at least one thing.")
         against = [each.boxes for each in self._unmasked(query, (negatives or {}).values())]
@@ -76,7 +86,7 @@ class NamedThingsMethods:
             name: each.masked(standing_rows(each.boxes, against))
             for name, each in zip(things, self._unmasked(query, things.values()), strict=True)
         }
-        return without_doubles(label(found), self.config.DETECTION_NMS_THRESHOLD)
+        return without_doubles(label(found), self.config.DETECTION_NMS_THRESHOLD), against
 
     def _unmasked(self, query, vectors):
         """Yield what each of some vectors finds in a query, some at once: `Unmasked`."""

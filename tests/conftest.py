@@ -11,6 +11,10 @@ LONGEST = ("test_notebooks.py", "test_sample_notebooks.py")
 gc.set_threshold(100_000, 50, 100)
 
 
+def pytest_addoption(parser):
+    parser.addoption("--guide", metavar="FOLDER", help="write the pictures of docs/serve.md there")
+
+
 @pytest.fixture(scope="module", autouse=True)
 def collected_garbage():
     """Models of earlier modules do not stay in memory."""

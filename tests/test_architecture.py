@@ -27,6 +27,7 @@ CORE_ORDER = [
 SIAMESE_ORDER = [
     ["config", "data", "modeling", "fingerprints", "error_sentences"],
     ["named_things"],
+    ["tiles"],
     ["synthetic", "own_data", "evaluation", "model"],
     ["cut_paste", "figures"],
     ["training", "visualize"],

@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from skimage.color import rgb2gray
-from videos import change_video  # beside this script
 
 import mrcnn.model as modellib
 from mrcnn import utils
@@ -25,6 +24,7 @@ from mrcnn.data.dataset import DatasetError
 from mrcnn.data.via import draw_masks, read_via
 from mrcnn.files import atomic_path
 from mrcnn.images.image import read_image
+from mrcnn.images.videos import change_video
 from mrcnn.training.starting_weights import WORDS, load_starting_weights
 
 CLASS = "balloon"

@@ -5,6 +5,10 @@ Writes for each picture NAME a drawing NAME_found.png and its data NAME_found.js
 has the best score first, and best.png shows the best. Called again after an interruption, it goes
 on with the pictures that are left. A picture that cannot be searched stops no other.
 
+Of a film (.mp4, .avi, .mov, .mkv, .webm) NAME_found.mp4 shows what was found, NAME_found.jsonl has
+a line for each frame, and NAME_found.png is the best one. An interrupted call goes on with the next
+frame.
+
 Without a library, references are shots of one thing. In a library (see `siamese-mrcnn references`)
 a name is a thing, and a file given beside it is another; what is found has their names as labels.
 """
@@ -22,6 +26,45 @@ NAMED = 5  # of the files that are passed over
 
 
 def add_arguments(parser):
+    _add_thing_arguments(parser)
+    parser.add_argument(
+        "--image",
+        nargs="+",
+        required=True,
+        metavar="FILE",
+        help="pictures to search, folders of them, or films",
+    )
+    common.add_weights_arguments(parser, default="photos")
+    parser.add_argument("--out", default="detections", metavar="FOLDER", help="where to write")
+    parser.add_argument(
+        "--threshold",
+        type=common.fraction,
+        metavar="SCORE",
+        help="leave out what scores less (default: what was measured for the weights, else 0.7)",
+    )
+    parser.add_argument(
+        "--tiles",
+        nargs="?",
+        const=True,
+        type=common.positive,
+        metavar="SIDE",
+        help="search each picture in overlapping tiles of SIDE pixels, too (default: the model's "
+        "own side): finds small things in large pictures, and takes as long as all tiles do",
+    )
+    parser.add_argument(
+        "--every", type=common.positive, metavar="N", help="of films: search every N-th frame"
+    )
+    parser.add_argument(
+        "--tracks",
+        action="store_true",
+        help="of films: number things through the frames; needs the packages supervision and "
+        "trackers",
+    )
+    common.add_contour_argument(parser)
+    common.add_config_argument(parser)
+
+
+def _add_thing_arguments(parser):
     parser.add_argument(
         "--reference",
         action="append",
@@ -47,23 +90,6 @@ def add_arguments(parser):
         help="what must not be found: detections that are nearer to it are left out",
     )
     common.add_library_argument(parser, default=None)
-    parser.add_argument(
-        "--image",
-        nargs="+",
-        required=True,
-        metavar="FILE",
-        help="pictures to search, or folders of them",
-    )
-    common.add_weights_arguments(parser, default="photos")
-    parser.add_argument("--out", default="detections", metavar="FOLDER", help="where to write")
-    parser.add_argument(
-        "--threshold",
-        type=common.fraction,
-        metavar="SCORE",
-        help="leave out what scores less (default: what was measured for the weights, else 0.7)",
-    )
-    common.add_contour_argument(parser)
-    common.add_config_argument(parser)
 
 
 def run(arguments):
@@ -78,9 +104,12 @@ def run(arguments):
         )
     common.load_backend(arguments)
     from mrcnn.locks import alone_in
+    from siamese_mrcnn.search.films import FilmSearch, is_film
     from siamese_mrcnn.search.photos import PhotoSearch, write_ranking
     from siamese_mrcnn.search.things import library_for, negatives_of, things_of
 
+    if (arguments.every or arguments.tracks) and not any(map(is_film, paths)):
+        raise ValueError("--every and --tracks are for films, but there is none among --image.")
     asked, refused = arguments.reference, arguments.negatives
     library = library_for([*asked, *refused], arguments.library)
     things, negatives = things_of(asked, arguments.box, library), negatives_of(refused, library)
@@ -94,9 +123,13 @@ def run(arguments):
             f"What scores less than {model.threshold:.2f} is left out, as was measured for these "
             "weights (see calibrate). --threshold changes it."
         )
-    search = PhotoSearch(model, things, negatives, library, filled=not arguments.contour)
+    search = PhotoSearch(
+        model, things, negatives, library, not arguments.contour, tiles=arguments.tiles
+    )
+    films = FilmSearch(search, arguments.every or 1, arguments.tracks)
+    finds = [films.find if is_film(path) else search.find for path in paths]
     with alone_in(out):
-        findings = search_all(search, paths, output_names(paths, out))
+        findings = search_all(finds, paths, output_names(paths, out))
         if len(paths) > 1 and findings:
             print("The best first:", *map(for_terminal, write_ranking(findings, out)))
     failed = len(paths) - len(findings)
@@ -105,8 +138,12 @@ def run(arguments):
     return 1 if failed else 0
 
 
-def search_all(search, paths, targets):
-    """Search photos, and say of each what came of it: the list of those that could be searched.
+def search_all(finds, paths, targets):
+    """Search photos and films, and say what came of each: the list of those that could be searched.
+
+    Args:
+        finds: for each the function of its path and the path of its results to a `Finding`.
+        paths, targets: these.
 
     Raises:
         mrcnn.files.UnwritableError: results cannot be written, which no other photo would change.
@@ -115,10 +152,10 @@ def search_all(search, paths, targets):
     from mrcnn.files import UnwritableError, in_hand
 
     findings = []
-    for number, (path, target) in enumerate(zip(paths, targets, strict=True), 1):
+    for number, (find, path, target) in enumerate(zip(finds, paths, targets, strict=True), 1):
         try:
             with in_hand(path):
-                findings.append(search.find(path, target))
+                findings.append(find(path, target))
         except UnwritableError:
             raise
         except Exception as error:
@@ -133,8 +170,8 @@ def search_all(search, paths, targets):
 
 def _sentence(finding):
     earlier = "" if finding.is_new else " earlier"
-    photo, drawing = for_terminal(finding.photo), for_terminal(finding.drawing)
-    return f"{photo}: {len(finding.scores)} found{earlier}, see {drawing}"
+    photo, result = for_terminal(finding.photo), for_terminal(finding.result)
+    return f"{photo}: {finding.words}{earlier}, see {result}"
 
 
 def find_images(names):

@@ -10,9 +10,9 @@ import numpy as np
 from mrcnn.files import atomic_path, written_whole
 from mrcnn.harmless_text import for_csv
 from mrcnn.images.image import read_image
+from mrcnn.images.mask_pieces import encode_one
 from mrcnn.images.picture_files import open_picture
-from mrcnn.images.run_lengths import encode_mask
-from mrcnn.visualize import show_image
+from mrcnn.visualize import new_axes, show_image
 from siamese_mrcnn.data.references import prepare_reference
 from siamese_mrcnn.figures.detections import draw_result, save_figure
 from siamese_mrcnn.figures.query_grids import justified_axes
@@ -23,6 +23,7 @@ from siamese_mrcnn.fingerprints import (
     model_fingerprint,
 )
 from siamese_mrcnn.search.things import encode
+from siamese_mrcnn.tiles import tile_side
 
 RANKING, BEST = "ranking.csv", "best.png"
 COLUMNS = ("rank", "image", "found", "best_score", "drawing")
@@ -30,6 +31,7 @@ LABELS = "labels"  # one more, where things have names
 PICTURED, PICTURES_IN_A_ROW = 12, 4  # of the best photos
 DPI = 100
 MOST_IN_CORNER = 4  # things whose references are drawn over a photo
+LARGE = 2400, 150  # pixels of a drawing in which small things are seen, and how many an inch
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,16 @@ class Finding:
         """0 where nothing was found."""
         return max(self.scores, default=0.0)
 
+    @property
+    def words(self):
+        """What was found, in words."""
+        return f"{len(self.scores)} found"
+
+    @property
+    def result(self):
+        """The file to look at."""
+        return self.drawing
+
 
 class PhotoSearch:
     """Searches photos, one after the other, for what references show.
@@ -57,10 +69,12 @@ class PhotoSearch:
         negatives: the same of what must not be found.
         library: `ReferenceLibrary` that they are kept in, if they are.
         filled: False draws the outlines of masks alone.
+        tiles: True or a side searches in tiles, too, see `siamese_mrcnn.tiles`.
     """
 
-    def __init__(self, model, things, negatives=(), library=None, filled=True):
+    def __init__(self, model, things, negatives=(), library=None, filled=True, tiles=None):
         self.model, self.things, self.negatives, self.filled = model, things, negatives, filled
+        self.tiles = tile_side(tiles, model.config) if tiles else None
         self.has_names = bool(things[0].name)
         if self.has_names or negatives:
             self.vectors = encode(things, model, library)
@@ -72,7 +86,9 @@ class PhotoSearch:
             [each.name, each.shown, *map(array_fingerprint, each.crops)]
             for each in (*things, *negatives)
         ]
-        self._asked = [model_fingerprint(model), len(negatives), shown, filled]
+        self.asked = [model_fingerprint(model), len(negatives), shown, filled]
+        if self.tiles:
+            self.asked.append(["tiles", self.tiles])
 
     def find(self, photo, target):
         """Search a photo unless the same search left its results there: `Finding`.
@@ -89,7 +105,7 @@ class PhotoSearch:
         with open_picture(photo):  # refuses pipes and devices, which never end
             pass
         drawing, data_path = Path(f"{target}.png"), Path(f"{target}.json")
-        search = fingerprint([*self._asked, str(photo), file_fingerprint(photo)])
+        search = fingerprint([*self.asked, str(photo), file_fingerprint(photo)])
         data = _data_of(data_path, search) if drawing.is_file() else None
         is_new = data is None
         if is_new:
@@ -104,19 +120,30 @@ class PhotoSearch:
 
     def _search(self, photo, drawing):
         image = read_image(photo, upright=True)
-        found = self._find(image)
-        with atomic_path(drawing, suffix=".png") as temporary:
-            crops, inset = self._in_corner()
-            draw_result(image, crops, found, path=temporary, inset=inset, filled=self.filled)
-        asked = {"references": _shown(self.things)}
-        if self.negatives:
-            asked["not"] = _shown(self.negatives)
+        found = self.found_in(image, Path(photo).name)
+        self.draw(image, found, drawing)
         return {
             "image": str(photo),
             "height": image.shape[0],
             "width": image.shape[1],
-            **asked,
-            "detections": [_entry(found, index) for index in range(len(found["scores"]))],
+            **self.described(),
+            "detections": entries(found),
+        }
+
+    def draw(self, image, found, path):
+        """Write the picture of what was found in an image, a PNG file."""
+        with atomic_path(path, suffix=".png") as temporary:
+            crops, inset = self._in_corner()
+            ax = _large_axes(image.shape) if self.tiles else None
+            looks = {"inset": inset, "filled": self.filled}
+            draw_result(image, crops, found, path=temporary, ax=ax, **looks)
+
+    def described(self):
+        """What is searched for, as JSON holds it."""
+        return {
+            "references": _shown(self.things),
+            **({"not": _shown(self.negatives)} if self.negatives else {}),
+            **({"tiles": self.tiles} if self.tiles else {}),
         }
 
     def _in_corner(self):
@@ -125,31 +152,51 @@ class PhotoSearch:
             return self.things[0].crops, True
         return [each.crops[0] for each in self.things], len(self.things) <= MOST_IN_CORNER
 
-    def _find(self, image):
-        """`Detections`; with `labels` only if things have names."""
-        (query,) = self.model.encode_queries([image])
-        if not (self.has_names or self.negatives):
-            (found,) = self.model.detect_encoded([query], self.vectors)
-            return found
-        found = self.model.detect_things(query, self.vectors, self.against)
+    def found_in(self, image, title=""):
+        """`Detections` of an image uint8 [height, width, 3]; with `labels` if things have names.
+
+        `title` is that of a bar which counts tiles; without, there is none.
+        """
+        if self.tiles:
+            found = self.model.find_in_tiles(image, self._found, self.tiles, title)
+        else:
+            (query,) = self.model.encode_queries([image])
+            found, _ = self._found(query)
         if not self.has_names:
-            del found["labels"]
+            found.pop("labels", None)
         return found
+
+    def _found(self, query):
+        """`Detections` of an encoded image, and those of what must not be found."""
+        if self.has_names or self.negatives:
+            return self.model.detect_things_and_negatives(query, self.vectors, self.against)
+        (found,) = self.model.detect_encoded([query], self.vectors)
+        return found, []
+
+
+def _large_axes(shape):
+    """Axes to draw a large photo into, at its own size up to `LARGE`."""
+    most, an_inch = LARGE
+    scale = min(1, most / max(shape[:2])) / an_inch
+    return new_axes(shape, (max(shape[1] * scale, 2), max(shape[0] * scale, 2)))
 
 
 def _shown(things):
     return [name for each in things for name in each.shown]
 
 
-def _entry(found, index):
-    """An instance as JSON holds it."""
+def entries(found):
+    """`Detections` as JSON holds them: a list."""
     masks, labels = found.get("masks"), found.get("labels")
-    return {
-        **({} if labels is None else {"label": labels[index]}),
-        "box": [int(side) for side in found["rois"][index]],
-        "score": float(found["scores"][index]),
-        "mask": None if masks is None else encode_mask(masks[:, :, index]),
-    }
+    return [
+        {
+            **({} if labels is None else {"label": labels[index]}),
+            "box": [int(side) for side in found["rois"][index]],
+            "score": float(found["scores"][index]),
+            "mask": None if masks is None else encode_one(masks, index),
+        }
+        for index in range(len(found["scores"]))
+    ]
 
 
 def _data_of(path, search):

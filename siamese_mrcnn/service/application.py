@@ -1,5 +1,6 @@
 """The FastAPI application: the page and the REST interface over one engine."""
 
+import asyncio
 import contextlib
 from dataclasses import dataclass
 from importlib import metadata
@@ -10,13 +11,13 @@ import anyio
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import FileResponse
 
-from siamese_mrcnn.service import library_routes, photo_routes, search_routes
 from siamese_mrcnn.service.answers import Health
 from siamese_mrcnn.service.door import Door
 from siamese_mrcnn.service.engine import Engine
 from siamese_mrcnn.service.limits import Limits
 from siamese_mrcnn.service.photos import Photos
 from siamese_mrcnn.service.problems import MEDIA_TYPE, Problem, ProblemError, tell_problems
+from siamese_mrcnn.service.routes import library, photos, search
 from siamese_mrcnn.service.uploads import Uploads
 
 PAGE = Path(__file__).parent / "page"
@@ -62,6 +63,7 @@ class Service:
         limits: `Limits`.
         model_name: as /api/health tells it.
         decoders: limits how many threads decode at once; made when the event loop runs.
+        tiling: lets one search in tiles run at a time, as its parts take memory; likewise.
     """
 
     engine: Engine
@@ -71,6 +73,7 @@ class Service:
     limits: Limits
     model_name: str
     decoders: Any = None
+    tiling: Any = None
 
     async def decoded(self, function, *arguments):
         """What a function that decodes or encodes pictures gives, called in a thread of few."""
@@ -88,7 +91,7 @@ def make_application(service, token=None, only_here=True):
 
     @contextlib.asynccontextmanager
     async def lifespan(app):
-        service.decoders = anyio.CapacityLimiter(DECODERS)
+        service.decoders, service.tiling = anyio.CapacityLimiter(DECODERS), asyncio.Lock()
         yield
         await anyio.to_thread.run_sync(service.engine.stop)
 
@@ -104,7 +107,7 @@ def make_application(service, token=None, only_here=True):
     app.state.service = service
     app.openapi = lambda: _described(app)
     tell_problems(app)
-    for routes in (search_routes, library_routes, photo_routes):
+    for routes in (search, library, photos):
         app.include_router(routes.router, prefix="/api")
     app.include_router(pages)
     return Door(app, service.limits, token, only_here)

@@ -11,6 +11,7 @@ class Limits:
     pixels: int = 50_000_000  # of a picture: the largest phones' 48 million, and some
     side: int = 20_000  # of a picture, pixels; OpenCV resizes none above 32 767
     images: int = 16  # that one request searches
+    tiles: int = 1200  # of the pictures of one request: 48 million pixels have about 1000
     shots: int = 8  # crops of one thing
     things: int = 16  # that one request searches for
     library: int = 500  # things in it

@@ -9,6 +9,26 @@ from siamese_mrcnn.service.problems import REJECTED, ProblemError
 LOOKING = 0.25  # seconds between looks whether the client is still there
 
 
+@contextlib.asynccontextmanager
+async def turn(service):
+    """Wait until no other search in tiles runs, and keep further ones waiting.
+
+    Raises:
+        ProblemError: 429, the time is over.
+    """
+    try:
+        async with asyncio.timeout(service.limits.seconds):
+            await service.tiling.acquire()
+    except TimeoutError as error:
+        raise ProblemError(
+            429, "Another search in tiles takes its time. Try again later.", {"Retry-After": "5"}
+        ) from error
+    try:
+        yield
+    finally:
+        service.tiling.release()
+
+
 async def outcome(request, service, submit):
     """What the futures of a submission give, in order; they are cancelled if the client goes.
 

@@ -7,7 +7,7 @@ Of detections, these need `rois`, `scores` and, unless the model knows boxes onl
 import numpy as np
 
 from mrcnn.images.image import ImageError, to_rgb
-from mrcnn.images.run_lengths import encode_mask
+from mrcnn.images.mask_pieces import encode_one
 
 
 def coco_results(detections, image_id, category_ids):
@@ -28,7 +28,7 @@ def coco_results(detections, image_id, category_ids):
             "score": float(detections["scores"][index]),
         }
         if masks is not None:
-            result["segmentation"] = encode_mask(masks[:, :, index])
+            result["segmentation"] = encode_one(masks, index)
         results.append(result)
     return results
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from mrcnn.data.exports import coco_results, cut_outs, supervision_detections
+from mrcnn.images.mask_pieces import MaskPieces
 from mrcnn.images.masks import restore_mask
 from mrcnn.ops import boxes
 
@@ -12,7 +13,8 @@ class Detections(dict):
 
     rois: int32 [N, (y1, x1, y2, x2)], pixels of the image, y2 and x2 outside of the box;
     class_ids: int32 [N]; scores: float32 [N], best first; masks: bool [height, width, N], or
-    None from a model without masks. Things that have names add labels: list of N names.
+    None from a model without masks; of a search in tiles `mrcnn.images.mask_pieces.MaskPieces`,
+    which are used like such an array. Things that have names add labels: list of N names.
     """
 
     def __getattr__(self, name):
@@ -40,9 +42,7 @@ class Detections(dict):
         """Some of the instances, in the order of their indices [n]: `Detections`."""
         indices = np.asarray(indices, dtype=int)
         chosen = {name: self[name][indices] for name in ("rois", "class_ids", "scores")}
-        masks = self["masks"]
-        if masks is not None:
-            masks = np.moveaxis(np.moveaxis(masks, -1, 0)[indices], 0, -1)
+        masks = _chosen(self["masks"], indices)
         labels = {"labels": [self["labels"][row] for row in indices]} if "labels" in self else {}
         return Detections(**chosen, masks=masks, **labels)
 
@@ -57,13 +57,26 @@ def joined(found):
         for name in ("rois", "class_ids", "scores")
     }
     masks = None
-    if all(each["masks"] is not None for each in found):
+    if all(isinstance(each["masks"], list) for each in found):
+        masks = [mask for each in found for mask in each["masks"]]
+    elif all(each["masks"] is not None for each in found):
         parts = [np.moveaxis(each["masks"], -1, 0) for each in found]
         masks = np.moveaxis(np.concatenate(parts), 0, -1)
     labels = {}
     if all("labels" in each for each in found):
         labels["labels"] = [label for each in found for label in each["labels"]]
     return Detections(**columns, masks=masks, **labels)
+
+
+def _chosen(masks, indices):
+    """Some of masks, in whatever form they are kept."""
+    if masks is None:
+        return None
+    if isinstance(masks, list):
+        return [masks[index] for index in indices]
+    if isinstance(masks, MaskPieces):
+        return masks.rows(indices)
+    return np.moveaxis(np.moveaxis(masks, -1, 0)[indices], 0, -1)
 
 
 def restore_detections(detections, masks, geometry, mask_threshold, edges=False, keep_mask=None):

@@ -13,7 +13,7 @@ const $ = (id) => document.getElementById(id);
 
 let health, offered = [], example = null, running = null, source = null;
 let shots = [], library = [], photos = [];
-const ticked = new Set();
+const ticked = new Set(), refused = new Set(); // names of the library to find, and not to find
 
 const colourOf = (name) => name === INLINE ? COLOURS[0]
   : COLOURS[1 + Math.max(0, library.findIndex((each) => each.name === name)) % (COLOURS.length - 1)];
@@ -65,52 +65,74 @@ async function openReference(photo) {
 }
 
 function drawReference() {
-  if (source) canvas.show(source.bitmap, shots.filter((each) => each.photo === source.photo).map((each) => each.box));
+  const own = shots.filter((each) => each.photo === source?.photo);
+  if (source) canvas.show(source.bitmap, own.map(({ box, no }) => Object.assign([...box], { no })));
 }
 
-const addShot = handled(async (box) => {
+const addShot = handled(async (box, no = false) => {
   const most = health.limits.shots;
-  if (shots.length >= most) throw sayThat(`${most} boxes show a thing at most. Remove one.`);
+  if (ofKind(no).length >= most) throw sayThat(`${most} boxes show a thing at most. Remove one.`);
   const [y1, x1, y2, x2] = box, crop = canvasOf(x2 - x1, y2 - y1);
   crop.getContext("2d").drawImage(source.bitmap, x1, y1, x2 - x1, y2 - y1, 0, 0, x2 - x1, y2 - y1);
   const file = await new Promise((done) => crop.toBlob(done, "image/png"));
-  shots.push({ photo: source.photo, box, file, url: crop.toDataURL() });
+  shots.push({ photo: source.photo, box, no, file, url: crop.toDataURL() });
   showShots();
 });
 
 function showShots() {
   $("shots").replaceChildren(...shots.map((shot, at) => {
     const item = document.createElement("li");
-    item.innerHTML = '<img><button>×</button>';
+    item.innerHTML = '<img><button>Not this</button><button class="remove">×</button>';
+    item.classList.toggle("no", shot.no);
     item.style.setProperty("--tone", tone(INLINE));
     Object.assign(item.querySelector("img"), { src: shot.url, alt: `Box ${at + 1}` });
-    item.querySelector("button").setAttribute("aria-label", `Remove box ${at + 1}`);
-    item.querySelector("button").addEventListener("click", () => {
+    const [not, remove] = item.querySelectorAll("button");
+    not.setAttribute("aria-pressed", shot.no);
+    not.setAttribute("aria-label", `Box ${at + 1} shows what it is not`);
+    not.addEventListener("click", handled(async () => {
+      shot.no = !shot.no;
+      showShots();
+      $("shots").children[at].querySelector("button").focus();
+    }));
+    remove.setAttribute("aria-label", `Remove box ${at + 1}`);
+    remove.addEventListener("click", () => {
       shots = shots.filter((each) => each !== shot);
       showShots();
     });
     return item;
   }));
-  $("keep").hidden = !shots.length;
+  $("keep").hidden = !ofKind(false).length;
   drawReference();
   refresh();
 }
 
-const crops = (field) => shots.map((shot, at) => [field, shot.file, `box ${at + 1}.png`]);
+const ofKind = (no) => shots.filter((shot) => shot.no === no);
+const crops = (field, no = false) => ofKind(no).map((shot, at) => [field, shot.file, `box ${at + 1}.png`]);
 
-async function takeFound(photo, box) {
+async function takeFound(photo, box, no = false) {
   await handled(async () => {
-    shots = [];
+    if (!no) {
+      shots = [];
+      for (const name of [...ticked, ...refused]) mark(name, null);
+      showLibrary();
+    }
     await openReference(photo);
-    await addShot(box);
-    for (const name of ticked) ticked.delete(name);
-    showLibrary();
-    $("status").textContent = "The found thing is the reference now.";
+    await addShot(box, no);
+    $("status").textContent = no ? "Such things will be left out. Search again."
+      : "The found thing is the reference now.";
     $("search").focus();
   })();
 }
 
 // --- the library --------------------------------------------------------------------------------
+
+// Whether a thing of the library is to be found (true), left out (false) or neither (null).
+function mark(name, wanted) {
+  for (const [names, value] of [[ticked, true], [refused, false]]) {
+    if (wanted === value) names.add(name);
+    else names.delete(name);
+  }
+}
 
 async function loadLibrary() {
   const { references } = await json("/api/references");
@@ -119,7 +141,9 @@ async function loadLibrary() {
     each.url = before.get(each.name)?.url || URL.createObjectURL(await blob(each.thumbnail));
   }
   library = references; // with its pictures, as it may be shown at any moment
-  for (const name of ticked) if (!library.some((each) => each.name === name)) ticked.delete(name);
+  for (const name of [...ticked, ...refused]) {
+    if (!library.some((each) => each.name === name)) mark(name, null);
+  }
   showLibrary();
 }
 
@@ -127,18 +151,27 @@ function showLibrary() {
   $("empty").hidden = library.length > 0;
   $("library").replaceChildren(...library.map(({ name, shots: count, url }) => {
     const item = document.createElement("li"), path = `/api/references/${encodeURIComponent(name)}`;
-    item.innerHTML = '<label><input type="checkbox"><img alt=""><span></span></label><button>Rename</button><button>Delete</button>';
+    item.innerHTML = '<label><input type="checkbox"><img alt=""><span></span></label><button>Not this</button><button>Rename</button><button>Delete</button>';
     item.querySelector("img").src = url;
     item.querySelector("span").textContent = count > 1 ? `${name} (${count})` : name;
-    const box = item.querySelector("input"), [rename, remove] = item.querySelectorAll("button");
-    box.checked = ticked.has(name);
-    if (box.checked) item.style.setProperty("--tone", tone(name));
-    box.addEventListener("change", () => {
-      if (box.checked) ticked.add(name);
-      else ticked.delete(name);
+    const box = item.querySelector("input"), [not, rename, remove] = item.querySelectorAll("button");
+    const paint = () => {
+      box.checked = ticked.has(name);
+      not.setAttribute("aria-pressed", refused.has(name));
+      item.classList.toggle("no", refused.has(name));
       item.style.setProperty("--tone", box.checked ? tone(name) : "");
       refresh();
+    };
+    box.addEventListener("change", () => {
+      mark(name, box.checked || null);
+      paint();
     });
+    not.addEventListener("click", () => {
+      mark(name, refused.has(name) ? null : false);
+      paint();
+    });
+    paint();
+    not.setAttribute("aria-label", `Leave out ${name}`);
     rename.setAttribute("aria-label", `Rename ${name}`);
     remove.setAttribute("aria-label", `Delete ${name}`);
     rename.addEventListener("click", handled(async () => {
@@ -165,7 +198,7 @@ function refresh() {
   const count = searched().length;
   $("added").hidden = !photos.length;
   $("added-text").textContent = `${photos.length} photos of yours`;
-  $("search").disabled = running !== null || !count || !(shots.length || ticked.size);
+  $("search").disabled = running !== null || !count || !(ofKind(false).length || ticked.size);
   $("search").textContent = count ? `Search ${count} photos` : "Search";
 }
 
@@ -178,8 +211,9 @@ function addPhotos(files) {
 }
 
 async function searchOne(photo, signal) {
-  const body = form([photo.field, ...crops("references"), ["threshold", "0"],
-    ...[...ticked].map((name) => ["names", name])]);
+  const body = form([photo.field, ...crops("references"), ...crops("not_references", true),
+    ["threshold", "0"], ["tiles", $("tiles").checked],
+    ...[...ticked].map((name) => ["names", name]), ...[...refused].map((name) => ["not", name])]);
   for (;;) {
     try {
       return await json("/api/search", { method: "POST", body, signal });
@@ -299,7 +333,7 @@ async function load() {
   ({ photos: offered, example } = await json("/api/photos"));
   $("offered").hidden = !offered.length;
   $("offer").checked = offered.length > 0;
-  $("offer-text").textContent = `${offered.length} ${example ? "drawn scenes to try" : "photos of this service"}`;
+  $("offer-text").textContent = `${offered.length} ${example ? "photos to try" : "photos of this service"}`;
   $("example").hidden = !example;
   await loadLibrary();
 }

@@ -23,6 +23,7 @@ export class BoxCanvas {
     canvas.addEventListener("keydown", (event) => this.key(event));
   }
 
+  // Boxes that say what the thing is not have a property `no`.
   show(bitmap, boxes) {
     Object.assign(this, { bitmap, boxes, draft: null });
     const scale = Math.min(1, 1600 / Math.max(bitmap.width, bitmap.height));
@@ -81,7 +82,7 @@ export class BoxCanvas {
     const line = this.canvas.width / shown * 2.5;
     for (const box of [...this.boxes, ...this.draft ? [this.draft] : []]) {
       const [y1, x1, y2, x2] = box.map((side) => side * scale);
-      for (const [width, colour] of [[line * 2, "#000a"], [line, "#ffd23f"]]) {
+      for (const [width, colour] of [[line * 2, "#000a"], [line, box.no ? "#ff6b6b" : "#ffd23f"]]) {
         pen.lineWidth = width;
         pen.strokeStyle = colour;
         pen.setLineDash(box === this.draft ? [line * 4, line * 2] : []);

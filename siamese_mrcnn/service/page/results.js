@@ -5,7 +5,8 @@ const THUMBNAIL = 360, LARGE = 1600; // pixels of the longer side
 const $ = (id) => document.getElementById(id);
 
 export class Results {
-  // `colourOf(name)` gives [r, g, b]; `choose(photo, box)` takes a found thing as the reference.
+  // `colourOf(name)` gives [r, g, b]; `choose(photo, box, no)` takes a found thing as the
+  // reference, or as what the thing is not.
   constructor(colourOf, choose) {
     Object.assign(this, { colourOf, choose, all: [], failed: 0, threshold: .5, open: null });
     $("threshold").addEventListener("input", (event) => this.setThreshold(event.target.valueAsNumber));
@@ -147,9 +148,10 @@ export class Results {
 
   row(entry, one, at) {
     const item = document.createElement("li");
-    item.innerHTML = '<label><input type="checkbox"> <span></span></label><button>Find this</button>';
+    item.innerHTML = '<label><input type="checkbox"> <span></span></label><button>Find this</button><button>Not this</button>';
     item.style.setProperty("--tone", `rgb(${this.colourOf(one.name).join()})`);
-    item.querySelector("span").textContent = `${at + 1}. ${one.name} ${one.score.toFixed(2)}`;
+    const several = Object.keys(entry.result.presence).length > 1;
+    item.querySelector("span").textContent = `${at + 1}. ${several ? one.name : ""} ${one.score.toFixed(2)}`;
     const box = item.querySelector("input");
     box.checked = !entry.hidden.has(one);
     box.addEventListener("change", () => {
@@ -158,11 +160,13 @@ export class Results {
       this.drawLarge();
       this.arrange();
     });
-    const button = item.querySelector("button");
-    button.setAttribute("aria-label", `Find things like number ${at + 1}`);
-    button.addEventListener("click", () => {
-      $("large").close();
-      this.choose(entry.photo, one.box);
+    const words = ["Find things like", "Leave out things like"];
+    item.querySelectorAll("button").forEach((button, no) => {
+      button.setAttribute("aria-label", `${words[no]} number ${at + 1}`);
+      button.addEventListener("click", () => {
+        $("large").close();
+        this.choose(entry.photo, one.box, Boolean(no));
+      });
     });
     return item;
   }

@@ -10,8 +10,10 @@ from pycocotools import mask as run_length
 
 from command_line import call, refused
 from mrcnn.data.postprocessing import Detections
+from mrcnn.images.videos import write_video
 from mrcnn.locks import alone_in
 from siamese_mrcnn.commands import common, detect
+from siamese_mrcnn.tiles import TilesMethods
 
 
 class Finder:
@@ -179,6 +181,54 @@ def test_what_was_found_in_another_way_is_searched_again(finder, picture, photos
     assert searched() == 3
 
 
+class TiledFinder(TilesMethods, Finder):
+    """Searches tiles, too, each like an image of its own."""
+
+    keep_mask = None
+
+    def encode_one_by_one(self, images):
+        return iter(images)
+
+    def detect_encoded(self, queries, vectors):
+        (found,) = super().detect_encoded(queries, vectors)
+        return [found | {"masks": [self.keep_mask(found["masks"][..., 0])]}]
+
+
+def test_tiles_are_searched_too(finder, picture, tmp_path, capsys):
+    finder.kind, out = TiledFinder, tmp_path / "out"
+    folder, reference = picture("photos/large.png", 60, 100).parent, picture("thing.png")
+    assert search(reference, folder, out, "--tiles", "60") == 0
+    data = json.loads((out / "large_found.json").read_text())
+    assert data["tiles"] == 60
+    found = {tuple(each["box"]): each for each in data["detections"]}
+    # the whole one's quarter, of which that of the first tile is a part, and the second tile's
+    assert set(found) == {(0, 0, 30, 50), (0, 40, 30, 70)}
+    mask = run_length.decode(found[0, 40, 30, 70]["mask"])
+    assert mask.shape == (60, 100) and mask[:30, 40:70].all() and mask.sum() == 30 * 30
+    assert search(reference, folder, out, "--tiles", "60") == 0
+    assert finder[-1][0].searched == 0 and "2 found earlier" in capsys.readouterr().out
+    assert search(reference, folder, out, "--tiles", "50") == 0 and finder[-1][0].searched == 7
+    assert search(reference, folder, out, "--tiles", "8") == 1
+    assert "at least 32 pixels a side, but is to have 8" in capsys.readouterr().err
+
+
+def test_films_are_searched_beside_photos(finder, picture, tmp_path, capsys):
+    photo, film, out = picture("a.jpg"), tmp_path / "b.mp4", tmp_path / "out"
+    write_video(film, [np.full((40, 60, 3), 20 * n, np.uint8) for n in range(6)], 5.0)
+    arguments = ("--reference", photo, "--image", film, photo, "--weights", "w", "--out", out)
+    assert call("detect", *arguments, "--every", "2") == 0
+    said = capsys.readouterr().out
+    assert f"b.mp4: found in 3 of 3 frames, see {out / 'b_found.mp4'}" in said
+    assert finder[-1][0].searched == 4
+    assert {path.name for path in out.iterdir()} >= {"b_found.jsonl", "b_found.png", "best.png"}
+    assert call("detect", *arguments, "--every", "2") == 0
+    assert "found in 3 of 3 frames earlier" in capsys.readouterr().out
+    with open(out / "ranking.csv") as file:
+        assert {row["found"] for row in csv.DictReader(file)} == {"1", "3"}
+    refused_arguments = ("--reference", photo, "--image", photo, "--weights", "w", "--tracks")
+    assert "are for films, but there is none" in refused(capsys, "detect", *refused_arguments)
+
+
 def test_nothing_found_is_ranked_and_no_picture_is_drawn(
     finder, picture, photos, tmp_path, monkeypatch
 ):
@@ -218,8 +268,8 @@ def test_results_do_not_go_where_photos_are(finder, picture, photos, capsys):
 def test_contours_alone_if_asked_for(finder, picture, tmp_path, monkeypatch, arguments, filled):
     seen = []
 
-    def draw(*_, path, filled, inset):
-        assert inset
+    def draw(*_, path, ax, filled, inset):
+        assert inset and ax is None
         seen.append(filled)
         path.touch()
 

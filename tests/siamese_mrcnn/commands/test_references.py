@@ -43,7 +43,7 @@ class Brightness:
         assert vectors == "vectors"
         return [self._found(queries[0], 0, 0.9)]
 
-    def detect_things(self, query, things, negatives):
+    def detect_things_and_negatives(self, query, things, negatives):
         self.searched.append((list(things), list(negatives)))
         found = {
             name: self._found(query, number, float(vectors[0][0, 0]))
@@ -53,7 +53,7 @@ class Brightness:
             first = next(iter(found))
             if (vectors[0] > found[first].scores).any():
                 found[first] = found[first].rows([])
-        return label(found)
+        return label(found), []
 
     @staticmethod
     def _found(image, number, score):

@@ -22,5 +22,8 @@ def test_the_client_of_the_guide_finds_the_thing(tmp_path, monkeypatch, capsys):
 
 
 def test_the_pictures_of_the_guide_are_there_and_small():
-    for name in re.findall(r"!\[.*?\]\((.*?)\)", GUIDE.read_text(encoding="utf-8")):
-        assert (GUIDE.parent / name).stat().st_size < 300_000
+    named = re.findall(r"!\[.*?\]\((.*?)\)", GUIDE.read_text(encoding="utf-8"))
+    assert sorted(named) == sorted(
+        str(path.relative_to(GUIDE.parent)) for path in GUIDE.parent.glob("serve/*.png")
+    )
+    assert sum((GUIDE.parent / name).stat().st_size for name in named) < 1_200_000

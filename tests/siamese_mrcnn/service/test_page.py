@@ -1,12 +1,11 @@
 """The page in a browser: from a photo to a found thing, by mouse, finger and keys.
 
-Needs Chromium and the package playwright, and is skipped without.
+Needs Chromium and the package playwright, and is skipped without. test_walk.py goes all the way.
 """
 
 import io
 import json
 import re
-import shutil
 import zipfile
 
 import numpy as np
@@ -14,17 +13,20 @@ import pytest
 from PIL import Image
 from pycocotools import mask as rle_tools
 
+from browsing import (
+    PATIENCE,
+    cards,
+    draw,
+    needs_chromium,
+    running_browser,
+    saved,
+    silent_page,
+    slide,
+)
+from browsing import search as search_all
 from colour_search import BLUE, GREEN, RED, colour_service, file_of, running_service, scene
 from siamese_mrcnn.service.photos import Photos
 
-playwright = pytest.importorskip(
-    "playwright.sync_api", reason="The browser's tests need the package playwright."
-)
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-QUIET = (
-    "--no-sandbox --disable-gpu --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
 BOX = (20, 30, 60, 90)
 SCENES = {
     "both.png": scene((RED, BOX), (GREEN, (70, 20, 110, 60))),
@@ -33,15 +35,13 @@ SCENES = {
     "=two.png": scene((RED, (10, 10, 30, 40)), (RED, (60, 60, 110, 150))),
 }
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="There is no Chromium.")
+pytestmark = needs_chromium
 
 
 @pytest.fixture(scope="module")
 def browser():
-    with playwright.sync_playwright() as running:
-        opened = running.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+    with running_browser() as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")
@@ -67,31 +67,8 @@ def address(service):
 
 @pytest.fixture
 def page(browser, address):
-    """The page, whose console must stay empty."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    opened, said = context.new_page(), []
-    opened.set_default_timeout(8000)
-    opened.on("console", lambda message: said.append(message.text))
-    opened.on("pageerror", lambda error: said.append(str(error)))
-    opened.goto(address)
-    opened.locator("#example").wait_for()
-    opened.said = said
-    yield opened
-    context.close()
-    assert said == []
-
-
-def draw(page, box):
-    """Draw a box (y1, x1, y2, x2), in pixels of the photo of 120 x 160, with the mouse."""
-    page.locator("#canvas").scroll_into_view_if_needed()
-    frame = page.locator("#canvas").bounding_box()
-    scale = frame["width"] / 160
-    y1, x1, y2, x2 = (side * scale for side in box)
-    page.mouse.move(frame["x"] + x1, frame["y"] + y1)
-    page.mouse.down()
-    page.mouse.move(frame["x"] + x2 - 3, frame["y"] + y2 - 3)
-    page.mouse.move(frame["x"] + x2, frame["y"] + y2)
-    page.mouse.up()
+    with silent_page(browser, address, viewport={"width": 1280, "height": 900}) as opened:
+        yield opened
 
 
 def choose(page, files, box=BOX):
@@ -104,26 +81,7 @@ def choose(page, files, box=BOX):
 
 
 def search(page, total=4):
-    page.click("#search")
-    page.locator("#status", has_text=f"{total} of {total} searched").wait_for()
-
-
-def cards(page):
-    return page.locator("#gallery button b").all_inner_texts()
-
-
-def slide(page, threshold):
-    page.locator("#threshold").evaluate(
-        "(slider, value) => { slider.value = value; slider.dispatchEvent(new Event('input')); }",
-        threshold,
-    )
-
-
-def saved(page, kind):
-    with page.expect_download() as download:
-        page.click(f"[data-export={kind}]")
-    with open(download.value.path(), "rb") as file:
-        return file.read()
+    search_all(page, total)
 
 
 def red_share(page, canvas):
@@ -175,7 +133,7 @@ def test_masks_go_one_by_one_and_a_found_thing_is_the_next_reference(page, files
     page.locator("#large-name", has_text="=two.png").wait_for()
     assert not rows.nth(0).locator("input").is_checked()
     page.locator("#large-canvas").click(position={"x": 5, "y": 5})
-    rows.nth(1).locator("button").click()
+    rows.nth(1).locator("button", has_text="Find this").click()
     page.locator("#status", has_text="The found thing is the reference now").wait_for()
     assert page.locator("#shots li").count() == 1
     search(page)
@@ -247,6 +205,64 @@ def test_the_library_keeps_things_over_a_reload_and_finds_several(page, files):
     page.locator("#library li").nth(1).wait_for(state="detached")
 
 
+def test_what_it_is_not_is_left_out(page, files, service):
+    choose(page, files)
+    draw(page, (70, 20, 110, 60))  # the green patch, so that the photo keeps its red one
+    page.locator("#shots li").nth(1).wait_for()
+    page.click("[aria-label='Box 2 shows what it is not']")
+    assert page.locator("#shots [aria-pressed=true]").count() == 1
+    search(page)
+    assert cards(page) == ["=two.png", "both.png", "pale.png"]
+    page.click("#gallery button:has-text('pale.png')")
+    page.click("[aria-label='Leave out things like number 1']")
+    page.locator("#status", has_text="Such things will be left out").wait_for()
+    assert page.locator("#shots li.no").count() == 2 and page.locator("#shots li").count() == 3
+    search(page)
+    assert cards(page) == ["=two.png", "both.png"]
+    assert service.engine.model.batches[-1][1] == 3
+    page.locator("#shots .no .remove").first.click()
+    page.locator("#shots .no .remove").first.click()
+    search(page)
+    assert len(cards(page)) == 3
+    page.click("[aria-label='Box 1 shows what it is not']")
+    assert page.locator("#search").is_disabled() and not page.locator("#keep").is_visible()
+
+
+def test_a_thing_of_the_library_is_left_out(page, files):
+    page.set_input_files("#photo", files / "pale.png")
+    page.locator("#canvas").wait_for()
+    draw(page, (30, 40, 70, 80))
+    page.fill("#name", "pale")
+    page.keyboard.press("Enter")
+    page.locator("#library li", has_text="pale").wait_for()
+    page.click("#forget")
+    choose(page, files)
+    page.click("[aria-label='Leave out pale']")
+    search(page)
+    assert cards(page) == ["=two.png", "both.png"]
+    page.check("#library input")
+    assert page.locator("#library [aria-pressed=true]").count() == 0
+    search(page)
+    assert len(cards(page)) == 3
+    assert page.locator("#gallery button", has_text="pale.png").count() == 1
+
+
+def test_small_things_of_a_large_photo_are_found_in_tiles(page, files, tmp_path):
+    boxes = [(y, x, y + 15, x + 15) for y in (50, 600) for x in range(100, 1500, 300)]
+    large = scene(*[(RED, box) for box in boxes], size=(1200, 1600))
+    (tmp_path / "large.png").write_bytes(file_of(large))
+    page.set_input_files("#photo", files / "both.png")
+    page.locator("#canvas").wait_for()
+    draw(page, BOX)
+    page.locator("#shots li").wait_for()
+    page.set_input_files("#photos", tmp_path / "large.png")
+    search(page, 1)
+    assert page.inner_text("#summary").startswith("0 found")
+    page.check("#tiles")
+    search(page, 1)
+    assert page.inner_text("#summary").startswith("10 found")
+
+
 def test_a_long_search_can_be_cancelled(page, files, service):
     choose(page, files)
     service.engine.model.gate.clear()
@@ -296,7 +312,7 @@ def test_the_page_fits_a_phone_and_asks_for_the_token(browser, tmp_path):
             viewport={"width": 390, "height": 800}, color_scheme="dark", has_touch=True
         )
         page = context.new_page()
-        page.set_default_timeout(8000)
+        page.set_default_timeout(PATIENCE)
         page.goto(address)
         page.fill("#token", "open sesame")
         page.click("#login button")

@@ -186,3 +186,96 @@ def test_many_at_once_are_not_mixed_up(client):
             np.testing.assert_allclose(
                 image["instances"][0]["box"], (5 + number, 10, 60 + number, 100), atol=2
             )
+
+
+PALE = tuple(side + 15 for side in RED)
+BOTH_REDS = scene((RED, BOX), (PALE, (70, 30, 110, 90)))
+
+
+def boxes_of(answer, number=0):
+    return [each["box"] for each in answer.json()["images"][number]["instances"]]
+
+
+def shown(colour):
+    """A picture of a thing to be sent as what must not be found."""
+    return ("not_references", ("n.png", file_of(scene((colour, BOX)))))
+
+
+def ask(client, picture, *files, **fields):
+    files = [
+        ("images", ("p.png", file_of(picture))),
+        ("references", ("r.png", file_of(scene((RED, BOX))))),
+        *files,
+    ]
+    fields = {"boxes": json.dumps([[BOX]])} | fields
+    return client.post("/api/search", files=files, data=fields)
+
+
+def test_what_must_not_be_found_is_left_out(client, service):
+    assert len(boxes_of(ask(client, BOTH_REDS))) == 2
+    answer = ask(client, BOTH_REDS, shown(PALE), not_boxes=json.dumps([[BOX]]))
+    (box,) = boxes_of(answer)
+    np.testing.assert_allclose(box, BOX, atol=2)
+    assert list(answer.json()["images"][0]["presence"]) == ["reference"]
+    keep(client, "pale", PALE)
+    assert boxes_of(ask(client, BOTH_REDS, **{"not": "pale"})) == [box]
+    assert service.engine.model.batches == [(1, 1), (1, 2), (1, 2)]
+    # each picture of what must not be found is a thing of its own
+    two = [shown(PALE), shown(GREEN)]
+    assert boxes_of(ask(client, BOTH_REDS, *two, not_boxes=json.dumps([[BOX]] * 2))) == [box]
+    assert service.engine.model.batches[-1] == (1, 3)
+    assert len(boxes_of(ask(client, BOTH_REDS, shown(RED), not_boxes=json.dumps([[BOX]])))) == 2
+
+
+def test_negatives_that_cannot_be_used_are_told(client):
+    keep(client, "pale", PALE)
+    both = ask(client, PAIR, names="pale", **{"not": "pale"})
+    assert "'pale' is to be found and not to be found" in refused(both, 422)
+    assert "no 'mug'" in refused(ask(client, PAIR, **{"not": "mug"}), 404)
+    many = ask(client, PAIR, *[shown(RED)] * 9)
+    assert "may have 8 references of what must not be found, but has 9" in refused(many, 422)
+    wrong = ask(client, PAIR, shown(RED), not_boxes=json.dumps([[[0, 0, 999, 5]]]))
+    assert "does not fit n.png" in refused(wrong, 422)
+
+
+SMALL = [(y, x, y + 14, x + 11) for y in range(40, 700, 150) for x in range(30, 950, 170)]
+LARGE = (800, 100, 1150, 950)
+
+
+def test_tiles_find_small_things_once_in_the_pixels_of_the_picture(client, service):
+    picture = scene(*[(RED, box) for box in (*SMALL, LARGE)], size=(1200, 1000))
+    answer = ask(client, picture, tiles="true")
+    found = np.array(boxes_of(answer))
+    assert len(found) == len(SMALL) + 1
+    for box in (*SMALL, LARGE):
+        assert np.abs(found - box).max(axis=1).min() <= 5  # the whole is seen at a fifth
+    for each in answer.json()["images"][0]["instances"]:
+        mask = rle_tools.decode(each["mask"]).astype(bool)
+        y1, x1, y2, x2 = each["box"]
+        assert mask.shape == (1200, 1000) and mask.sum() == mask[y1:y2, x1:x2].sum()
+        assert mask.sum() == each["area"] >= 14 * 11
+    batches = service.engine.model.batches
+    assert sum(count for count, _ in batches) == 1 + 30 + 9 + 2 and max(batches)[0] == 8
+    assert len(boxes_of(ask(client, picture))) == 1
+
+
+def test_a_piece_of_what_must_not_be_found_is_left_out_of_tiles(client):
+    picture = scene((RED, (20, 30, 60, 90)), (PALE, (300, 30, 330, 590)), size=(600, 600))
+    assert len(boxes_of(ask(client, picture, tiles="true"))) == 2
+    answer = ask(client, picture, shown(PALE), not_boxes=json.dumps([[BOX]]), tiles="true")
+    (box,) = boxes_of(answer)
+    np.testing.assert_allclose(box, (20, 30, 60, 90), atol=3)
+
+
+def test_too_many_tiles_are_refused(tmp_path):
+    with client_of(colour_service(tmp_path, tiles=30)) as client:
+        answer = ask(client, scene((RED, BOX), size=(1200, 1000)), tiles="true")
+        assert "With p.png the pictures have more than 30 tiles" in refused(answer, 413)
+        assert ask(client, PAIR, tiles="true").status_code == 200
+
+
+def test_searches_in_tiles_take_turns(client, service):
+    picture = scene((RED, BOX), size=(300, 300))
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: ask(client, picture, tiles="true"), range(4)))
+    assert [len(boxes_of(answer)) for answer in answers] == [1] * 4

@@ -6,12 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from sample_notebooks import SAMPLES
-
-with pytest.MonkeyPatch.context() as patch:  # as a program beside it does
-    patch.syspath_prepend(str(SAMPLES / "balloon"))
-    import videos
-    from videos import VideoError, change_video
+from mrcnn.images import videos
+from mrcnn.images.videos import VideoError, change_video, open_video
 
 RATE = 12.5
 
@@ -120,6 +116,16 @@ def test_a_cut_off_source_is_reported(source, tmp_path, caplog):
         count = change_video(source, tmp_path / "out.avi", lambda frame: frame)
     assert count == 4 and len(colors(tmp_path / "out.avi")[2]) == count
     assert "source.avi ends after 4 of 7 frames." in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("every", "first", "numbers"), [(1, 4, [4, 5, 6]), (3, 0, [0, 3, 6]), (3, 1, [3, 6])]
+)
+def test_every_so_many_frames_from_one_on(source, every, first, numbers):
+    with open_video(source) as video:
+        assert (video.rate, video.expected) == (RATE, 7)
+        reds = [frame[16, 24, 0] for frame in video.frames(every, first)]
+    np.testing.assert_allclose(reds, np.multiply(numbers, 30), atol=4)
 
 
 def test_no_rate_is_the_usual_one():
