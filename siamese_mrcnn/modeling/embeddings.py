@@ -1,4 +1,8 @@
-"""What the second look makes of a crop's maps: vectors [N, EMBEDDING] that tell things apart."""
+"""What the second look makes of a crop's maps: vectors [N, EMBEDDING] that tell things apart.
+
+Each embedding takes `features` of the maps, which its training leaves as they are, and learns a
+`vector` of them.
+"""
 
 from keras import layers, ops
 
@@ -33,8 +37,12 @@ class ShapeEmbedding:
         self.flatten = layers.Flatten(name="verify_flatten")
         self.dense = _dense()
 
-    def __call__(self, maps):
-        features = maps[1]
+    def features(self, maps):
+        """C2."""
+        return maps[1]
+
+    def vector(self, features):
+        """Features to vectors [N, EMBEDDING]."""
         for block in self.blocks:
             features = block(features)
         return self.dense(self.flatten(features))
@@ -53,9 +61,14 @@ class FeatureEmbedding:
         self.leave_out = layers.Dropout(LEFT_OUT, name="verify_leave_out")
         self.dense = _dense()
 
-    def __call__(self, maps):
+    def features(self, maps):
+        """C4, halved, and the mean of C5: [N, features]."""
         parts = [self.flatten(self.halve(maps[3])), ops.mean(maps[4], axis=(1, 2))]
-        return self.dense(self.leave_out(self.norm(ops.concatenate(parts, axis=-1))))
+        return ops.concatenate(parts, axis=-1)
+
+    def vector(self, features):
+        """Features to vectors [N, EMBEDDING]."""
+        return self.dense(self.leave_out(self.norm(features)))
 
 
 def _dense():

@@ -138,7 +138,11 @@ class Verifier:
 
     def embed(self, maps):
         """Maps [C1, ..., C5] of crops [N, side, side, 3] to unit vectors [N, EMBEDDING]."""
-        return ops.normalize(self.embedding(maps), axis=-1)
+        return self.unit_vector(self.embedding.features(maps))
+
+    def unit_vector(self, features):
+        """Features of the embedding to unit vectors [N, EMBEDDING]."""
+        return ops.normalize(self.embedding.vector(features), axis=-1)
 
     def similarities(self, images, detections, vectors, maps_of):
         """Cosines [batch, N] of what N detections show with the reference.

@@ -16,6 +16,7 @@ from mrcnn.images.image import prepare_image, to_rgb
 from mrcnn.images.masks import prepare_masks
 from mrcnn.modeling.conv_norm import batch_statistics, normalized_convolutions
 from mrcnn.ops.initializers import RandomKernel
+from mrcnn.progress import track
 from mrcnn.weights.hdf5 import named_variables
 from siamese_mrcnn.data.references import prepare_reference
 from siamese_mrcnn.data.training_samples import active_classes
@@ -106,6 +107,40 @@ class InstanceCrops(EpochBatches):
         return crops
 
 
+class EncodedCrops(EpochBatches):
+    """The features of crops that are cut out and encoded once, in another order each epoch.
+
+    What costs most is encoding; where the backbone stays as it is, it need not be repeated.
+
+    Args:
+        crops: `InstanceCrops`; its first batches are encoded.
+        network: `SiameseNetwork` with a verifier.
+        number: of batches to encode.
+        steps: batches an epoch.
+        progress: whether to show a bar.
+    """
+
+    def __init__(self, crops, network, number, steps, progress=True):
+        super().__init__(self._make, steps, workers=0)
+        self.seed = crops.seed
+        encode = features_model(network)
+        batches = map(crops.__getitem__, range(number))  # prepared ahead by the workers of crops
+        shown = track(batches, "Encoding", "batches", number, shown=progress)
+        encoded = [(encode.predict_on_batch(pictures), labels) for pictures, labels in shown]
+        self.features, self._labels = map(np.concatenate, zip(*encoded, strict=True))
+
+    def _make(self, epoch, index):
+        passes, place = divmod((epoch * self._steps + index) * BATCH, len(self.features))
+        order = np.concatenate(
+            [
+                np.random.default_rng([self.seed, number]).permutation(len(self.features))
+                for number in (passes, passes + 1)
+            ]
+        )
+        rows = order[place : place + BATCH]
+        return self.features[rows], self._labels[rows]
+
+
 def jittered(box, shape, rng):
     """A box (y1, x1, y2, x2) with each side moved by up to `JITTER`, within an image's shape."""
     y1, x1, y2, x2 = box
@@ -188,20 +223,39 @@ class NearestProxy(keras.metrics.Mean):
         return super().update_state(ops.cast(right, "float32"), sample_weight)
 
 
-def embedding_model(network, categories):
+def features_model(network):
+    """`keras.Model`: prepared crops to the features that the verifier's embedding begins with."""
+    crops = keras.Input(network.config.TARGET_SHAPE[1:], name="crops")
+    features = network.verifier.embedding.features(network.backbone_maps(crops))
+    return keras.Model(crops, features, name="features")
+
+
+def embedding_model(network, categories, encoded=False):
     """`keras.Model`: prepared crops to their cosines with the proxies of categories.
 
     Only what belongs to the verifier learns; the backbone's stages below it stay as they are.
+
+    Args:
+        network: `SiameseNetwork` with a verifier.
+        categories: their number.
+        encoded: the model takes what `features_model` makes of crops.
     """
-    crops = keras.Input(network.config.TARGET_SHAPE[1:], name="crops")
-    cosines = ProxyCosines(categories, name="verify_proxies")(network.embed(crops))
-    model = keras.Model(crops, cosines, name="verifier")
+    if encoded:
+        inputs = keras.Input(features_model(network).output.shape[1:], name="features")
+        vectors = network.verifier.unit_vector(inputs)
+    else:
+        inputs = keras.Input(network.config.TARGET_SHAPE[1:], name="crops")
+        vectors = network.embed(inputs)
+    cosines = ProxyCosines(categories, name="verify_proxies")(vectors)
+    model = keras.Model(inputs, cosines, name="verifier")
     for layer in model.layers:
         layer.trainable = "verify" in layer.name
     return model
 
 
-def train_verifier(model, dataset, epochs, steps, turned=False, workers=2, backup=None, verbose=1):
+def train_verifier(
+    model, dataset, epochs, steps, turned=False, workers=2, backup=None, verbose=1, encoded=None
+):
     """Train the verifier of a model whose other weights are trained, and stay as they are.
 
     Args:
@@ -213,6 +267,8 @@ def train_verifier(model, dataset, epochs, steps, turned=False, workers=2, backu
         workers: threads that load.
         backup: as of `siamese_mrcnn.training.category_pretraining.pretrain`.
         verbose: 1 shows progress, 0 does not.
+        encoded: number of batches that are cut out and encoded once, and then learned from again
+            and again; None: each step has crops of its own.
 
     Returns:
         `keras.callbacks.History` with "loss" and "accuracy" of each epoch.
@@ -222,8 +278,14 @@ def train_verifier(model, dataset, epochs, steps, turned=False, workers=2, backu
     """
     if model.network.verifier is None:
         raise PretrainingError("The model has no verifier to train: set VERIFIED_FINDS, say to 12.")
-    crops = InstanceCrops(dataset, model.config, steps, turned, model.config.SEED, workers)
-    embedding = embedding_model(model.network, len(crops.categories) * crops.turns)
+    crops = InstanceCrops(
+        dataset, model.config, encoded or steps, turned, model.config.SEED, workers
+    )
+    batches = crops
+    if encoded:
+        batches = EncodedCrops(crops, model.network, encoded, steps, progress=bool(verbose))
+    categories = len(crops.categories) * crops.turns
+    embedding = embedding_model(model.network, categories, encoded=bool(encoded))
     begin_as_backbone(embedding, model.keras_model)
     own = [each for each in normalized_convolutions(embedding) if "verify" in each.name]
     try:
@@ -231,7 +293,7 @@ def train_verifier(model, dataset, epochs, steps, turned=False, workers=2, backu
             return fit_resumably(
                 embedding,
                 model.config,
-                crops,
+                batches,
                 epochs,
                 (NAME, LEARNING_RATE, MarginLoss(crops.turns), NearestProxy()),
                 backup,

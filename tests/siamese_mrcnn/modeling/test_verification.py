@@ -148,7 +148,7 @@ def test_features_of_a_backbone_by_hand():
     rng = np.random.default_rng(0)
     maps = [None] * 3 + [rng.normal(size=(5, 4, 4, 3)), rng.normal(size=(5, 2, 2, 6))]
     maps[3:] = [each.astype(np.float32) for each in maps[3:]]
-    embedding(maps)
+    embedding.vector(embedding.features(maps))
     embedding.norm.moving_mean.assign(rng.normal(size=18))
     embedding.norm.moving_variance.assign(rng.uniform(0.5, 2, 18))
     halved = maps[3].reshape(5, 2, 2, 2, 2, 3).mean(axis=(2, 4)).reshape(5, 12)
@@ -160,7 +160,10 @@ def test_features_of_a_backbone_by_hand():
     normed = (features - mean) / np.sqrt(variance + embedding.norm.epsilon)
     kernel, bias = (ops.convert_to_numpy(each) for each in embedding.dense.weights)
     np.testing.assert_allclose(
-        ops.convert_to_numpy(embedding(maps)), normed @ kernel + bias, rtol=1e-4, atol=1e-4
+        ops.convert_to_numpy(embedding.vector(embedding.features(maps))),
+        normed @ kernel + bias,
+        rtol=1e-4,
+        atol=1e-4,
     )
 
 

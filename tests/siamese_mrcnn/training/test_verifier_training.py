@@ -13,11 +13,13 @@ from siamese_mrcnn.model import SiameseMaskRCNN
 from siamese_mrcnn.training import verifier_training
 from siamese_mrcnn.training.resumable_fit import PretrainingError
 from siamese_mrcnn.training.verifier_training import (
+    EncodedCrops,
     InstanceCrops,
     MarginLoss,
     NearestProxy,
     ProxyCosines,
     begin_as_backbone,
+    features_model,
     jittered,
     train_verifier,
     turned,
@@ -193,6 +195,50 @@ def test_likeness_is_learned_and_nothing_else_changes(trained):
     cosines = vectors @ vectors.T
     same = np.equal.outer(np.arange(8) % 4, np.arange(8) % 4)
     assert cosines[same].min() > cosines[~same].max()
+
+
+def test_crops_encoded_once_are_learned_from_in_another_order_each_pass(tmp_path, monkeypatch):
+    monkeypatch.setattr(verifier_training, "BATCH", 8)
+    with few_weights():
+        config = type("Features", (VerifiedConfig,), {"VERIFIED_BY": "features"})()
+        model = SiameseMaskRCNN("inference", tmp_path, config)
+    crops = InstanceCrops(ColouredSquares(), config, 3, workers=0)
+    once = EncodedCrops(crops, model.network, 3, steps=2, progress=False)
+    drawn = [crops[number] for number in range(3)]
+    features = np.concatenate(
+        [features_model(model.network).predict(each, verbose=0) for each, _ in drawn]
+    )
+    labels = np.concatenate([each for _, each in drawn])
+    np.testing.assert_allclose(once.features, features, rtol=1e-4, atol=1e-5)
+    passes = []  # 3 batches are a pass, and 2 an epoch, so three epochs are two passes
+    for epoch in range(3):
+        once.start_at(epoch)
+        passes += [once[0], once[1]]
+    rows = [
+        np.argmin(np.abs(features[None] - found[:, None]).sum(axis=2), axis=1)
+        for found, _ in passes
+    ]
+    for found, (_, wanted) in zip(rows, passes, strict=True):
+        np.testing.assert_array_equal(labels[found], wanted)
+    first, second = np.concatenate(rows[:3]), np.concatenate(rows[3:])
+    assert sorted(first) == sorted(second) == list(range(24))
+    assert not np.array_equal(first, second)
+
+
+def test_it_learns_the_same_from_crops_encoded_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(verifier_training, "BATCH", 16)
+    monkeypatch.setattr(verifier_training, "LEARNING_RATE", 0.01)
+    with few_weights():
+        config = type("Features", (VerifiedConfig,), {"VERIFIED_BY": "features"})()
+        model = SiameseMaskRCNN("inference", tmp_path, config)
+    before = arrays_of(model.keras_model)
+    history = train_verifier(
+        model, ColouredSquares(), epochs=3, steps=8, verbose=0, encoded=4
+    ).history
+    assert history["loss"][-1] < history["loss"][0]
+    after = arrays_of(model.keras_model)
+    changed = {name for name in after if not np.array_equal(before[name], after[name])}
+    assert changed and all(name.startswith("verify_") for name in changed)
 
 
 def test_a_model_without_a_verifier_is_refused(tmp_path):
