@@ -2,7 +2,7 @@
 
 import pytest
 
-from siamese_mrcnn.data.image_places import place_of
+from siamese_mrcnn.data.image_places import places_of
 
 
 @pytest.fixture
@@ -48,9 +48,13 @@ def photos(tmp_path):
     ],
 )
 def test_places(photos, name, place):
-    assert place_of(name.format(photos.parent), photos) == photos / place
+    name = name.format(photos.parent)
+    assert places_of([name, "1.png"], photos) == {
+        "1.png": str(photos / "1.png"),
+        name: str(photos / place),
+    }
 
 
 def test_a_relative_folder(photos, monkeypatch):
     monkeypatch.chdir(photos.parent)
-    assert place_of("x/1.png", "photos") == photos / "1.png"
+    assert places_of(["x/1.png"], "photos") == {"x/1.png": str(photos / "1.png")}
