@@ -157,7 +157,8 @@ def _id_of(value):
     """An id as a whole number, or as a text that is none; None for anything else."""
     if isinstance(value, str):
         text = value.strip()
-        return int(text) if re.fullmatch(r"[+-]?[0-9]{1,18}", text) else text or None
+        number = re.fullmatch(r"([+-]?[0-9]{1,18})(\.0*)?", text)  # tables write 1.0 for 1
+        return int(number[1]) if number else text or None
     if isinstance(value, float) and math.isfinite(value) and value == int(value):
         return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else None

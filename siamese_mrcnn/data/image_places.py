@@ -5,9 +5,10 @@ Programs write names with the folders of another computer, of another system, or
 
 import os
 import re
-from urllib.parse import unquote, urlparse
+from urllib.parse import unquote
 
 OTHER_THAN_PLAIN = re.compile(r"[/\\:]")
+ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://[^/?#]*")  # of one letter it would be a drive
 
 
 def places_of(names, folder):
@@ -42,7 +43,7 @@ def parts_of(name):
     """The folders and the file of a name, without drive, root, "." and ".."."""
     name = name.strip()
     if OTHER_THAN_PLAIN.search(name):
-        if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", name):  # one letter would be a drive
-            name = unquote(urlparse(name).path)
+        if address := ADDRESS.match(name):
+            name = unquote(re.split("[?#]", name[address.end() :])[0])
         name = re.sub(r"^[A-Za-z]:", "", name.replace("\\", "/"))
     return tuple(part for part in name.split("/") if part not in ("", ".", ".."))

@@ -61,8 +61,8 @@ def find_files(names, folder, path, skip_missing=False):
         FileNotFoundError: some are not there, or all of them.
         ImageError: two names lead to one file.
     """
-    places = {name: Path(place) for name, place in places_of(names, folder).items()}
-    found = {name: place for name, place in places.items() if place.is_file()}
+    places = places_of(names, folder)
+    found = {name: Path(place) for name, place in places.items() if os.path.isfile(place)}
     missing = [name for name in places if name not in found]
     if missing and not (skip_missing and found):
         raise FileNotFoundError(

@@ -87,6 +87,7 @@ def with_category_ids(change):
         (float, [1, 2], None),
         (str, [1, 2], "are texts, read as the numbers"),
         (lambda n: f" 00{n}", [1, 2], "are texts, read as the numbers"),
+        (lambda n: f"{n}.0", [1, 2], "are texts, read as the numbers"),
         (lambda n: f"img_{9 - n}", [1, 2], r"no whole numbers .*'img_8'.* numbered from 1"),
         (lambda n: -n, [1, 2], "such as -1"),
         (lambda n: n + 10**30, [1, 2], "numbered from 1"),

@@ -38,6 +38,7 @@ def photos(tmp_path):
         ("file:///home/somebody/a/1.png", "a/1.png"),
         ("file:///D:/photos/%C3%BC%203.png", "ü 3.png"),
         ("https://example.org/a/1.png?token=5", "a/1.png"),
+        ("https://[::1/a/1.png", "a/1.png"),
         ("a/../../secret.png", "secret.png"),
         ("../secret.png", "secret.png"),
         ("{0}/secret.png", "secret.png"),
