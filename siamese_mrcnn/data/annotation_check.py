@@ -25,6 +25,7 @@ OTHER_FORMS = {  # keys of other files: what to say of them
     "caption": "Its annotations are captions: use a file like instances_train2017.json.",
     "segments_info": "It holds panoptic annotations, whose masks are pictures: use a file like "
     "instances_train2017.json.",
+    "view": "It looks like a project of VIA 3, which is not read: export it there in COCO's form.",
     "_via_img_metadata": "It looks like a project of VIA: give it to import-data as it is.",
 }
 NAMED = 5  # of many entries, how many a sentence names

@@ -292,6 +292,7 @@ def test_keypoints_alone_are_named():
         (content() | {"annotations": [{"image_id": 1, "segments_info": []}]}, "panoptic"),
         ({"version": "5.0", "shapes": [], "imagePath": "0.png"}, "labelme"),
         ({"_via_img_metadata": {}}, "VIA"),
+        ({"project": {}, "file": {}, "metadata": {}, "view": {}}, "VIA 3, which is not read"),
         ({key: value for key, value in content().items() if key != "categories"}, "categories"),
     ],
 )
