@@ -36,6 +36,19 @@ def test_help_imports_nothing_slow():
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_a_backend_that_is_not_known_is_a_sentence():
+    done = subprocess.run(
+        [sys.executable, "-m", "siamese_mrcnn.cli", "weights", "inspect", "a.h5"],
+        env={**os.environ, "KERAS_BACKEND": "numpy"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("siamese-mrcnn: Keras is to compute with 'numpy' here")
+    assert len(done.stderr.splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

@@ -3,6 +3,8 @@
 import errno
 import json
 import os
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import pytest
 
@@ -63,6 +65,14 @@ def test_too_little_memory_names_the_file():
 def test_words_of_this_program_are_told_as_they_are_those_of_libraries_are_not(tmp_path):
     assert sentence_of(caught(existing_file, tmp_path / "a")).startswith("There is no weights file")
     assert sentence_of(caught(json.loads, "{")).endswith(f"({REPORT}).")
+
+
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_words_come_from_other_processes_too(tmp_path, is_ours):
+    function, argument = (existing_file, tmp_path / "a") if is_ours else (json.loads, "{")
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        error = caught(pool.submit(function, argument).result)
+    assert (REPORT in sentence_of(error)) != is_ours
 
 
 COMMANDS = {
