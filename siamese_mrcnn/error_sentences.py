@@ -13,6 +13,7 @@ OURS = tuple(
     for name in ("mrcnn", "siamese_mrcnn")
 )
 LIBRARIES = tuple(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib"))
+OUT_OF_MEMORY = re.compile("insufficient memory|out of memory|OOM when allocating", re.IGNORECASE)
 REPORT = (
     "Nobody foresaw this. Please report it to those whom you have the program from, with what the "
     "same command says with --debug at its end"
@@ -42,7 +43,7 @@ def _foreseen(error):
         full = error.errno in DISK_FULL and error.filename2 is not None
         path = error.filename2 if full else error.filename
         return f"{os.fsdecode(path) if isinstance(path, bytes) else path}: {error.strerror}."
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or OUT_OF_MEMORY.search(str(error)):
         files = "".join(f" ({note})" for note in _files_in_hand(error))
         return f"There is not enough memory{_more(error)}{files}. Take smaller pictures or batches."
     if isinstance(error, ValueError | OSError | ImportError) and not _is_of_a_library(error):

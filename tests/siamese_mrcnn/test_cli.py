@@ -166,6 +166,12 @@ def test_single_settings():
             common.assignment(text)
 
 
+@pytest.mark.parametrize("number", [0, 1001, 10**9])
+def test_references_of_a_query_have_a_limit(number):
+    with pytest.raises(ConfigError, match=f"NUM_TARGETS must be from 1 to 1000, but is {number}"):
+        make_config("shapes", NUM_TARGETS=number)
+
+
 @pytest.mark.parametrize(
     "text", ["NUM_TARGETS=x", "TARGET_MAX_DIM=big", "SEED=" + "-" * 5000 + "1"]
 )

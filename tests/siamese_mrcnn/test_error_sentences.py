@@ -57,6 +57,12 @@ def test_the_files_in_hand_are_named_once_and_the_innermost_first():
     assert sentence_of(error) == f"KeyError: 'x' ({files}; {REPORT})."
 
 
+@pytest.mark.parametrize("words", ["(-4:Insufficient memory) Failed", "OOM when allocating tensor"])
+def test_too_little_memory_in_the_words_of_libraries(words):
+    text = sentence_of(raised(RuntimeError(words), "a.jpg"))
+    assert text.startswith(f"There is not enough memory: {words} (in hand: a.jpg). Take smaller")
+
+
 def test_too_little_memory_names_the_file():
     error = raised(MemoryError("9 GB"), "a.jpg")
     assert sentence_of(error).startswith("There is not enough memory: 9 GB (in hand: a.jpg). Take")
