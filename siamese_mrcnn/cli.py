@@ -9,9 +9,12 @@ import signal
 import sys
 import threading
 
-from mrcnn.harmless_text import for_terminal
-from siamese_mrcnn.commands.common import shared_arguments
-from siamese_mrcnn.error_sentences import sentence_of
+try:
+    from mrcnn.harmless_text import for_terminal
+    from siamese_mrcnn.commands.common import shared_arguments
+    from siamese_mrcnn.error_sentences import sentence_of
+except ImportError as error:  # a backend of Keras that is not there, or not known
+    sys.exit(f"siamese-mrcnn: {error}")
 
 COMMANDS = {
     "detect": "find in pictures what a reference shows",

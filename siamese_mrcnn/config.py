@@ -5,6 +5,8 @@ import difflib
 import mrcnn.config
 from mrcnn.config import ConfigError
 
+MOST_TARGETS = 1000  # references of a query, which a step has in memory at once
+
 
 class Config(mrcnn.config.Config):
     """Siamese Mask R-CNN, small: one GPU of 12 GB; the defaults of the original."""
@@ -111,8 +113,10 @@ class Config(mrcnn.config.Config):
                 f"FPN_FEATUREMAPS is {self.FPN_FEATUREMAPS}, but ROI_COMPARISON halves the "
                 "channels of the pyramid, so it must be even."
             )
-        if self.NUM_TARGETS < 1:
-            raise ConfigError(f"NUM_TARGETS must be at least 1, but is {self.NUM_TARGETS}.")
+        if not 1 <= self.NUM_TARGETS <= MOST_TARGETS:
+            raise ConfigError(
+                f"NUM_TARGETS must be from 1 to {MOST_TARGETS}, but is {self.NUM_TARGETS}."
+            )
 
 
 class SmallConfig(Config):

@@ -1,13 +1,19 @@
 """What commands say when something goes wrong: one sentence, whatever was raised."""
 
 import os
+import re
 import sysconfig
+from importlib.util import find_spec
 
 from mrcnn.files import DISK_FULL, IN_HAND
 from mrcnn.harmless_text import for_terminal
 
-OURS = ("mrcnn", "siamese_mrcnn")
+OURS = tuple(
+    os.path.join(find_spec(name).submodule_search_locations[0], "")
+    for name in ("mrcnn", "siamese_mrcnn")
+)
 LIBRARIES = tuple(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib"))
+OUT_OF_MEMORY = re.compile("insufficient memory|out of memory|OOM when allocating", re.IGNORECASE)
 REPORT = (
     "Nobody foresaw this. Please report it to those whom you have the program from, with what the "
     "same command says with --debug at its end"
@@ -37,7 +43,7 @@ def _foreseen(error):
         full = error.errno in DISK_FULL and error.filename2 is not None
         path = error.filename2 if full else error.filename
         return f"{os.fsdecode(path) if isinstance(path, bytes) else path}: {error.strerror}."
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or OUT_OF_MEMORY.search(str(error)):
         files = "".join(f" ({note})" for note in _files_in_hand(error))
         return f"There is not enough memory{_more(error)}{files}. Take smaller pictures or batches."
     if isinstance(error, ValueError | OSError | ImportError) and not _is_of_a_library(error):
@@ -63,12 +69,18 @@ def _more(error):
 
 def _is_of_a_library(error):
     """Whether it was raised by a library, whose words say little to a user of this program."""
+    place = _raised_in(error)
+    return place.startswith(LIBRARIES) and not place.startswith(OURS)
+
+
+def _raised_in(error):
+    """The file of the program that raised an error, "" of one that was never raised."""
+    remote = getattr(error.__cause__, "tb", None)  # of another process, which sends it as text
+    if isinstance(remote, str):
+        return (re.findall(r'File "(.+?)", line', remote) or [""])[-1]
     frames = error.__traceback__
     if frames is None:
-        return False
+        return ""
     while frames.tb_next is not None:
         frames = frames.tb_next
-    frame = frames.tb_frame
-    if frame.f_globals.get("__name__", "").split(".")[0] in OURS:
-        return False
-    return frame.f_code.co_filename.startswith(LIBRARIES)
+    return frames.tb_frame.f_code.co_filename

@@ -12,18 +12,26 @@ WHEELS = {
     "jax": ("jax", "jax"),
     "torch": ("torch", "torch"),
 }
+FLOATS = ["float16", "float32", "float64"]
+LAYOUTS = ["channels_last", "channels_first"]
 
 
 def require_backend():
-    """Check, without importing it, that the backend Keras will choose is installed.
+    """Check, without importing it, that the backend Keras will choose is known and installed.
 
     Raises:
-        ImportError: names the missing package and the command that installs it.
+        ImportError: names the missing package and the command that installs it, or the setting of
+            Keras that cannot be used.
     """
     if "keras" in sys.modules:
         return
     backend, chosen_by = _chosen_backend()
-    if backend not in WHEELS or _is_installed(WHEELS[backend][0]):
+    if backend not in list(WHEELS):  # which may be unhashable
+        raise ImportError(
+            f"Keras is to compute with {backend!r} here ({chosen_by}), but this program computes "
+            f"with one of {', '.join(WHEELS)}: choose by the environment variable KERAS_BACKEND."
+        )
+    if _is_installed(WHEELS[backend][0]):
         return
     package, extra = WHEELS[backend]
     others = [name for name, (module, _) in WHEELS.items() if _is_installed(module)]
@@ -45,15 +53,32 @@ def keras_home():
 
 def _chosen_backend():
     """Keras' own order: the environment, then keras.json, then TensorFlow."""
+    path = keras_home() / "keras.json"
+    settings = _settings_of(path)
     backend = os.environ.get("KERAS_BACKEND")
     if backend:
         return backend, "set by KERAS_BACKEND"
-    path = keras_home() / "keras.json"
+    backend = settings.get("backend", "tensorflow")
+    return backend, f"set in {path}" if "backend" in settings else "its default"
+
+
+def _settings_of(path):
+    """Keras' settings, {} where it would find none; of others it would say what helps nobody."""
     try:
-        backend = json.loads(path.read_text()).get("backend")
+        settings = json.loads(path.read_text())
     except (OSError, ValueError):
-        backend = None
-    return (backend, f"set in {path}") if backend else ("tensorflow", "its default")
+        return {}
+    fits = isinstance(settings, dict)
+    fits = fits and settings.get("floatx", "float32") in FLOATS
+    fits = fits and settings.get("image_data_format", "channels_last") in LAYOUTS
+    fits = fits and type(settings.get("epsilon", 0.1)) is float
+    if not fits:
+        raise ImportError(
+            f"{path} does not hold settings that Keras can use, an object such as "
+            '{"floatx": "float32", "epsilon": 1e-07, "backend": "tensorflow", '
+            '"image_data_format": "channels_last"}. Correct it, or delete it.'
+        )
+    return settings
 
 
 def _is_installed(module):

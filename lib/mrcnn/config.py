@@ -253,10 +253,10 @@ class Config:
             self._validate_pyramid()
 
     def _validate_pyramid(self):
-        if len(self.RPN_ANCHOR_SCALES) != 5:
+        if not 1 <= len(self.RPN_ANCHOR_SCALES) <= 5:
             raise ConfigError(
-                "RPN_ANCHOR_SCALES needs one number for each of the five levels P2..P6, but has "
-                f"{len(self.RPN_ANCHOR_SCALES)}."
+                "RPN_ANCHOR_SCALES needs one number for each of the five levels P2..P6, or fewer "
+                f"to propose from the lowest alone, but has {len(self.RPN_ANCHOR_SCALES)}."
             )
         strides = Config.BACKBONE_STRIDES
         if not np.array_equal(self.BACKBONE_STRIDES, strides):

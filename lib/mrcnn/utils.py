@@ -136,8 +136,9 @@ def generate_anchors(scales, ratios, shape, feature_stride, anchor_stride):
 
 
 def generate_pyramid_anchors(scales, ratios, feature_shapes, feature_strides, anchor_stride):
-    """Anchors of all levels, one after the other."""
-    levels = zip(scales, feature_shapes, feature_strides, strict=True)
+    """Anchors of as many levels as there are scales, one after the other."""
+    count = len(scales)
+    levels = zip(scales, feature_shapes[:count], feature_strides[:count], strict=True)
     return np.concatenate(
         [_anchors(scale, ratios, shape, stride, anchor_stride) for scale, shape, stride in levels]
     )

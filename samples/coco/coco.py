@@ -22,7 +22,7 @@ from mrcnn.training.fit import run_schedule
 from mrcnn.training.starting_weights import WORDS, load_starting_weights
 from siamese_mrcnn.commands.common import positive
 from siamese_mrcnn.data.coco_annotations import decode_mask, is_crowd, read_annotations
-from siamese_mrcnn.data.image_places import place_of
+from siamese_mrcnn.data.image_places import places_of
 from siamese_mrcnn.evaluation.plain_mask_rcnn import evaluate_plain
 from siamese_mrcnn.evaluation.reports import to_markdown
 from siamese_mrcnn.training.schedules import Phase
@@ -93,13 +93,14 @@ class CocoDataset(utils.Dataset):
             )
         for category_id in _chosen(coco, class_ids):
             self.add_class(SOURCE, category_id, coco.cats[category_id]["name"])
-        for image_id in _images_showing(coco, class_ids):
-            image = coco.imgs[image_id]
+        shown = [coco.imgs[image_id] for image_id in _images_showing(coco, class_ids)]
+        places = places_of([image["file_name"] for image in shown], images)
+        for image in shown:
             self.add_image(
                 SOURCE,
-                image_id,
-                str(place_of(image["file_name"], images)),
-                annotations=_annotations_of(coco, image_id, class_ids),
+                image["id"],
+                places[image["file_name"]],
+                annotations=_annotations_of(coco, image["id"], class_ids),
                 **{key: image[key] for key in ("file_name", "height", "width")},
             )
         return coco if return_coco else None

@@ -25,6 +25,7 @@ OTHER_FORMS = {  # keys of other files: what to say of them
     "caption": "Its annotations are captions: use a file like instances_train2017.json.",
     "segments_info": "It holds panoptic annotations, whose masks are pictures: use a file like "
     "instances_train2017.json.",
+    "view": "It looks like a project of VIA 3, which is not read: export it there in COCO's form.",
     "_via_img_metadata": "It looks like a project of VIA: give it to import-data as it is.",
 }
 NAMED = 5  # of many entries, how many a sentence names
@@ -157,7 +158,8 @@ def _id_of(value):
     """An id as a whole number, or as a text that is none; None for anything else."""
     if isinstance(value, str):
         text = value.strip()
-        return int(text) if re.fullmatch(r"[+-]?[0-9]{1,18}", text) else text or None
+        number = re.fullmatch(r"([+-]?[0-9]{1,18})(\.0*)?", text)  # tables write 1.0 for 1
+        return int(number[1]) if number else text or None
     if isinstance(value, float) and math.isfinite(value) and value == int(value):
         return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else None

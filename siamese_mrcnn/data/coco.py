@@ -1,14 +1,20 @@
 """COCO folders as data sets: classes 1..N, images in the paper's order, masks on demand."""
 
 import logging
+import os
 from pathlib import Path
 
 import numpy as np
 
 from mrcnn.data.dataset import Dataset
 from mrcnn.images.image import ImageError
-from siamese_mrcnn.data.coco_annotations import decode_mask, is_crowd, read_annotations
-from siamese_mrcnn.data.image_places import place_of
+from siamese_mrcnn.data.coco_annotations import (
+    collector_paused,
+    decode_mask,
+    is_crowd,
+    read_annotations,
+)
+from siamese_mrcnn.data.image_places import places_of
 from siamese_mrcnn.data.outlines import AnnotationError
 from siamese_mrcnn.data.splits import training_and_validation
 
@@ -68,6 +74,7 @@ class CocoDataset(Dataset):
         )
 
     @classmethod
+    @collector_paused()
     def from_annotations(
         cls, annotations, image_folder, portion="test", classes=None, files=None, skip_missing=False
     ):
@@ -124,7 +131,9 @@ class CocoDataset(Dataset):
 
     def classes_in(self, image_id):
         """Ascending class ids with at least one usable instance that is not a crowd."""
-        return tuple(sorted({self._class_of(item) for item in self._instances(image_id)}))
+        class_of, items = self._class_of_category, self.image_info[image_id]["annotations"]
+        # Of all images of COCO this is asked when they are opened.
+        return tuple(sorted({class_of[e["category_id"]] for e in items if not e["iscrowd"]}))
 
     def classes_and_crowds_in(self, image_id):
         """Ascending class ids with at least one usable annotation, crowds included."""
@@ -216,7 +225,7 @@ class CocoDataset(Dataset):
         self.add_image(
             SOURCE,
             image_id=image["id"],
-            path=str(path),
+            path=path,
             width=image["width"],
             height=image["height"],
             annotations=self.coco.imgToAnns[image["id"]],
@@ -243,16 +252,15 @@ def _check_portion(portion):
 
 
 def _places(annotations, folder, portion, files, skip_missing):
-    """(image id, path) of the images of a portion, in order."""
+    """(image id, path as text) of the images of a portion, in order."""
     if files is None and not Path(folder).is_dir():
         raise FileNotFoundError(
             f"There is no image folder {folder} for {annotations.path}. Unpack the images there "
             "or give their folder."
         )
-    paths = {}
-    for image_id in annotations.image_order:
-        name = annotations.imgs[image_id]["file_name"]
-        paths[image_id] = files[name] if files is not None else place_of(name, folder)
+    names = {number: annotations.imgs[number]["file_name"] for number in annotations.image_order}
+    places = files if files is not None else places_of(names.values(), folder)
+    paths = {image_id: str(places[name]) for image_id, name in names.items()}
     if skip_missing:
         paths = _present(paths, annotations.path)
     _probe([*paths.values()][:PROBED_IMAGES], folder, annotations.path)
@@ -263,7 +271,7 @@ def _places(annotations, folder, portion, files, skip_missing):
 
 
 def _present(paths, annotation_file):
-    there = {image_id: path for image_id, path in paths.items() if path.is_file()}
+    there = {image_id: path for image_id, path in paths.items() if os.path.isfile(path)}
     if len(there) < len(paths):
         logger.warning(
             "%s: left out %d of %d images, whose files are not there.",
@@ -276,8 +284,8 @@ def _present(paths, annotation_file):
 
 def _probe(paths, folder, annotation_file):
     """Refuse a folder that holds none of the first images."""
-    if not any(path.is_file() for path in paths):
-        example = f", such as {paths[0].name}" if paths else ""
+    if not any(map(os.path.isfile, paths)):
+        example = f", such as {os.path.basename(paths[0])}" if paths else ""
         raise FileNotFoundError(
             f"The folder {folder} holds none of the first {len(paths)} images of "
             f"{annotation_file}{example}. Is it the right folder?"

@@ -1,6 +1,7 @@
 """Reading COCO annotation files, checked once, and turning one annotation into a mask."""
 
 import contextlib
+import gc
 import io
 import json
 from pathlib import Path
@@ -13,6 +14,18 @@ from siamese_mrcnn.data.annotation_check import check_content
 from siamese_mrcnn.data.outlines import AnnotationError, run_lengths
 
 
+@contextlib.contextmanager
+def collector_paused():
+    """Spare Python's search for cycles among millions of values that hold none."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
 class Annotations(COCO):
     """Checked annotations as a pycocotools object.
 
@@ -21,6 +34,7 @@ class Annotations(COCO):
         image_order: ids of all annotated images in the order that the paper's training used.
     """
 
+    @collector_paused()
     def __init__(self, content, path, boxes_as_masks=False, draws_all=False):
         """Check content, in place, and index it: arguments as of `check_content`."""
         super().__init__()
@@ -46,6 +60,7 @@ def read_annotations(path, boxes_as_masks=False):
     return Annotations(read_json(path), path, boxes_as_masks)
 
 
+@collector_paused()
 def read_json(path):
     """Parse a JSON file, outlines of COCO annotations as arrays, which halves their memory.
 

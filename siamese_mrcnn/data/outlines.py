@@ -15,7 +15,7 @@ from mrcnn.data.via import FARTHEST, LONGEST
 from siamese_mrcnn.data.rle import checked_run_lengths, damaged_texts
 
 MOST_POLYGONS = 2_000  # of an outline: merging them takes time by the square
-AT_ONCE = 20_000  # annotations, which bounds the memory that checking takes
+AT_ONCE = 2_000  # annotations, whose arrays stay in the cache of a processor
 BOX_MARGIN = 2.0  # pixels that a box may differ from its mask; in COCO by one
 AREA_FACTOR, CROWD_FACTOR = 1.5, 3.0  # that an area may differ; in COCO 1.3, of crowds 1.8
 LIST_OF_LISTS = "a polygon must be a list [x1, y1, x2, y2, ...], and they a list [[...], ...]"
@@ -55,16 +55,20 @@ def check_outlines(annotations, images, boxes_as_masks=False, draws_all=False):
     Returns:
         `Findings`.
     """
-    findings = Findings({}, [], [], [])
+    findings, sizes_of = Findings({}, [], [], []), _Sizes(images)
     for first in range(0, len(annotations), AT_ONCE):
         polygons, codes, texts = [], [], []
         for position in range(first, min(first + AT_ONCE, len(annotations))):
             annotation = annotations[position]
-            if _is_packed(annotation, images):
+            outline = annotation.get("segmentation")
+            if type(outline) is list and outline and all(map(_is_plain, outline)):
+                polygons.append(position)
+                continue
+            if _is_packed(outline, annotation, images):
                 texts.append(position)
                 continue
             try:
-                outline = _one_form(annotation.get("segmentation"), images, annotation)
+                outline = _one_form(outline, images, annotation)
             except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
                 findings.damaged[position] = _reason(error)
                 continue
@@ -76,12 +80,12 @@ def check_outlines(annotations, images, boxes_as_masks=False, draws_all=False):
             else:
                 (codes if isinstance(outline, dict) else polygons).append(position)
         if polygons:
-            doubtful = _check_polygons(polygons, annotations, images, findings)
+            doubtful = _check_polygons(polygons, annotations, sizes_of, findings)
             drawn = [each for each in polygons if each not in findings.damaged]
             codes += drawn if draws_all else doubtful
-        codes += _check_texts(texts, annotations, images, findings)
+        codes += _check_texts(texts, annotations, sizes_of, findings)
         if codes:
-            _measure_masks(codes, annotations, images, findings)
+            _measure_masks(codes, annotations, sizes_of, findings)
     return findings
 
 
@@ -97,8 +101,6 @@ def run_lengths(outline, height, width):
 
 def _one_form(outline, images, annotation):
     """A list of polygons, a compressed run-length mask, or [] where there is nothing."""
-    if type(outline) is list and all(map(_is_plain, outline)):
-        return outline
     if outline is None or (isinstance(outline, str | list | dict) and not outline):
         return []
     if isinstance(outline, dict) and outline.get("counts", 0) in ("", [], None):
@@ -115,19 +117,18 @@ def _one_form(outline, images, annotation):
     return [ring for ring in _rings(outline) if len(ring) >= 6]
 
 
-def _is_packed(annotation, images):
+def _is_packed(outline, annotation, images):
     """Whether an outline is a text of run lengths already, which many are checked of at once."""
-    outline = annotation.get("segmentation")
     if type(outline) is not dict or type(outline.get("counts")) is not str or not outline["counts"]:
         return False
     image = images[annotation["image_id"]]
     return outline.get("size") == [image["height"], image["width"]]
 
 
-def _check_texts(positions, annotations, images, findings):
+def _check_texts(positions, annotations, sizes_of, findings):
     """Sort out texts of run lengths that cannot be decoded; the positions of the others."""
     texts = [annotations[position]["segmentation"]["counts"] for position in positions]
-    pixels = _sizes(positions, annotations, images).prod(axis=1).astype(np.int64)
+    pixels = sizes_of(positions, annotations).prod(axis=1).astype(np.int64)
     damaged = damaged_texts(texts, pixels)
     findings.damaged.update((positions[number], why) for number, why in damaged.items())
     return [position for n, position in enumerate(positions) if n not in damaged]
@@ -186,7 +187,7 @@ class _Extent(NamedTuple):
     length: np.ndarray  # [N], of all edges
 
 
-def _check_polygons(positions, annotations, images, findings):
+def _check_polygons(positions, annotations, sizes_of, findings):
     """Sort out what must not be drawn; of the rest the positions whose masks are to be seen."""
     outlines = [annotations[position]["segmentation"] for position in positions]
     extent = _extent(outlines)
@@ -201,7 +202,7 @@ def _check_polygons(positions, annotations, images, findings):
             if not inside[number]
             else f"its edges are {extent.length[number]:.0f} pixels long, more than {LONGEST}"
         )
-    sizes = _sizes(positions, annotations, images)
+    sizes = sizes_of(positions, annotations)
     corner = np.minimum(extent.high, sizes[:, ::-1]) - np.maximum(extent.low, 0)
     doubtful = (corner < SMALL_SIDE).any(1) | (extent.area < SMALL_AREA)
     boxes, areas = _boxes_and_areas(positions, annotations)
@@ -222,21 +223,21 @@ def _extent(outlines):
     following[ends - 1] = points[starts]
     with np.errstate(all="ignore"):  # what is no number is sorted out by the caller
         cross = points[:, 0] * following[:, 1] - points[:, 1] * following[:, 0]
-        edges = np.abs(following - points).max(axis=1)
+        steps = np.abs(following - points)
         return _Extent(
             np.minimum.reduceat(points, starts[first]),
             np.maximum.reduceat(points, starts[first]),
             np.add.reduceat(np.abs(np.add.reduceat(cross, starts)) / 2, first),
-            np.add.reduceat(edges, starts[first]),
+            np.add.reduceat(np.maximum(steps[:, 0], steps[:, 1]), starts[first]),
         )
 
 
 # --- masks --------------------------------------------------------------------------------------
 
 
-def _measure_masks(positions, annotations, images, findings):
+def _measure_masks(positions, annotations, sizes_of, findings):
     """Find the masks that are empty, and boxes and areas that are not theirs."""
-    sizes = _sizes(positions, annotations, images).tolist()
+    sizes = sizes_of(positions, annotations).tolist()
     codes = [
         run_lengths(annotations[position]["segmentation"], int(height), int(width))
         for position, (height, width) in zip(positions, sizes, strict=True)
@@ -257,11 +258,18 @@ def _measure_masks(positions, annotations, images, findings):
             annotations[position]["bbox"] = true_boxes[number].tolist()
 
 
-def _sizes(positions, annotations, images):
-    """(height, width) of the image of each: float64 [N, 2]."""
-    chosen = (images[annotations[position]["image_id"]] for position in positions)
-    sizes = [(image["height"], image["width"]) for image in chosen]
-    return np.array(sizes, np.float64).reshape(-1, 2)
+class _Sizes:
+    """(height, width) of the images of annotations, looked up for many at once."""
+
+    def __init__(self, images):
+        self._rows = {image_id: row for row, image_id in enumerate(images)}
+        sides = [[image["height"], image["width"]] for image in images.values()]
+        self._sides = np.array(sides, np.float64)
+
+    def __call__(self, positions, annotations):
+        """Of the annotations at these positions: float64 [N, 2]."""
+        rows = [self._rows[annotations[position]["image_id"]] for position in positions]
+        return self._sides[np.array(rows, np.int64)]
 
 
 def _boxes_and_areas(positions, annotations):

@@ -83,7 +83,8 @@ def _groups(texts):
         groups int64; indices of the texts that they are of; where each begins; {index: why} of the
         other texts.
     """
-    parts = [text.encode("utf-8") if isinstance(text, str) else text for text in texts]
+    # Halves of characters pass, to be found strange like others.
+    parts = [t.encode("utf-8", "surrogatepass") if isinstance(t, str) else t for t in texts]
     lengths = np.array(list(map(len, parts)), np.int64)
     groups = np.frombuffer(b"".join(parts), np.uint8).astype(np.int64) - 48
     owner = np.repeat(np.arange(len(parts)), lengths)

@@ -50,6 +50,7 @@ PROFILES = {
         "move_masks": False,
     },
 }
+MOST_REPEATS = 1000  # runs, and shots
 
 
 class EvaluationError(ValueError):
@@ -261,6 +262,12 @@ def _check(dataset, classes, runs, shots, profile, limit, seed):
         if not isinstance(value, int | np.integer) or value < least:
             raise EvaluationError(
                 f"{name} must be a whole number of at least {least}, but is {value!r}."
+            )
+    for name, value in (("runs", runs), ("shots", shots)):
+        if value > MOST_REPEATS:
+            raise EvaluationError(
+                f"{name} may be {MOST_REPEATS} at most, since all queries of an image are in "
+                f"memory at once, but is {value}."
             )
     if limit is not None and limit < 1:
         raise EvaluationError(f"limit must be at least 1 image, or None for all, but is {limit}.")

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mrcnn.images.picture_files import ImageError, open_picture
-from siamese_mrcnn.data.image_places import place_of
+from siamese_mrcnn.data.image_places import places_of
 
 NAMED = 5  # of many files, how many a sentence names
 ORIENTATION = 0x0112  # the EXIF tag
@@ -61,8 +61,8 @@ def find_files(names, folder, path, skip_missing=False):
         FileNotFoundError: some are not there, or all of them.
         ImageError: two names lead to one file.
     """
-    places = {name: place_of(name, folder) for name in names}
-    found = {name: place for name, place in places.items() if place.is_file()}
+    places = places_of(names, folder)
+    found = {name: Path(place) for name, place in places.items() if os.path.isfile(place)}
     missing = [name for name in places if name not in found]
     if missing and not (skip_missing and found):
         raise FileNotFoundError(

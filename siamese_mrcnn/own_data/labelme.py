@@ -72,26 +72,35 @@ def _instances(content, path):
 def _outline(shape, content, place):
     """A polygon [x, y, ...], or run lengths of a drawn mask."""
     kind = shape.get("shape_type") or "polygon"
-    try:
-        points = np.asarray(shape["points"], np.float64)
-        if points.ndim != 2 or points.shape[1] != 2:
-            raise ValueError("points must be pairs [x, y]")
-        if kind == "mask":
-            return _mask(shape["mask"], points, content)
-        polygon = SHAPES[kind](points)
-    except KeyError as error:
+    if kind not in (*SHAPES, "mask") or (kind == "mask" and "mask" not in shape):
         raise AnnotationError(
             f"{place} has the type {kind!r:.40}, but a mask needs one that has an area: "
             f"{', '.join(SHAPES)}, mask. Draw it anew in labelme, or delete it."
-        ) from error
-    except Exception as error:  # also what Pillow raises for a damaged mask, of no common class
+        )
+    try:
+        points = _points_of(shape)
+        if kind == "mask":
+            return _mask(shape["mask"], points, content)
+        outline = SHAPES[kind](points)
+    except ValueError as error:
         raise AnnotationError(f"{place} is no {kind}: {error}. Draw it anew.") from error
-    if len(polygon) < 3:
-        raise AnnotationError(f"{place} is no {kind}: it has {len(points)} points. Draw it anew.")
-    return polygon.reshape(-1).tolist()
+    return outline.reshape(-1).tolist()
+
+
+def _points_of(shape):
+    """float64 [N, (x, y)], at least one."""
+    try:
+        points = np.asarray(shape.get("points"), np.float64)
+    except (TypeError, ValueError, OverflowError):
+        points = np.empty(0)
+    if points.ndim != 2 or points.shape[1] != 2 or not np.isfinite(points).all():
+        raise ValueError("its points must be pairs of numbers [x, y]")
+    return points
 
 
 def _polygon(points):
+    if len(points) < 3:
+        raise ValueError(f"it has {len(points)} points")
     return points
 
 
@@ -102,7 +111,9 @@ def _rectangle(points):
 
 def _circle(points):
     """From its middle and a point on it."""
-    (middle, edge) = points
+    if len(points) != 2:
+        raise ValueError(f"it has {len(points)} points, not its middle and one on it")
+    middle, edge = points
     angles = np.arange(CORNERS_OF_CIRCLE) * (2 * math.pi / CORNERS_OF_CIRCLE)
     radius = math.hypot(*(edge - middle))
     return middle + radius * np.stack([np.cos(angles), np.sin(angles)], axis=-1)
@@ -110,18 +121,34 @@ def _circle(points):
 
 def _mask(text, points, content):
     """Run lengths of a small mask picture, pasted with its corner at the first point."""
-    height, width = content["imageHeight"], content["imageWidth"]
-    x, y = (int(side) for side in points.min(axis=0))
-    if not (0 < height * width <= MOST_PIXELS and x >= 0 and y >= 0):
-        raise ValueError(f"it lies at {x}, {y} in a picture of {width} x {height} pixels")
-    with Image.open(io.BytesIO(base64.b64decode(text))) as picture:
-        if picture.width * picture.height > height * width:
-            raise ValueError(f"it is larger than the picture of {width} x {height} pixels")
-        part = np.asarray(picture.convert("L")) > 0
+    height, width = content.get("imageHeight"), content.get("imageWidth")
+    if not (_is_side(height) and _is_side(width) and height * width <= MOST_PIXELS):
+        raise ValueError(f"its picture is said to have {width!r} x {height!r} pixels")
+    x, y = (int(side) for side in np.clip(points.min(axis=0), -1, MOST_PIXELS))
+    if x < 0 or y < 0:
+        raise ValueError("it begins outside of its picture")
+    part = _decoded(text, height * width)
     whole = np.zeros((height, width), bool)
     place = whole[y : y + part.shape[0], x : x + part.shape[1]]
     place[...] = part[: place.shape[0], : place.shape[1]]
     return encode_mask(whole)
+
+
+def _is_side(number):
+    return type(number) is int and number > 0
+
+
+def _decoded(text, most):
+    """The pixels of a mask picture, bool [H, W], `most` of them at most."""
+    try:
+        with Image.open(io.BytesIO(base64.b64decode(text))) as picture:
+            if picture.width * picture.height <= most:
+                return np.asarray(picture.convert("L")) > 0
+    except Image.DecompressionBombError:
+        pass
+    except Exception as error:  # what decoders raise for damaged files has no common class
+        raise ValueError("its mask is no picture that can be decoded") from error
+    raise ValueError(f"its mask has more than the {most} pixels of its picture")
 
 
 # The types that have an area: how to make a polygon of their points.

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import keras
 import pytest
 
 from mrcnn import backend_check
@@ -56,7 +57,9 @@ def test_import_fails_with_a_sentence(tmp_path):
 
 
 def test_import_works_with_the_chosen_backend(tmp_path):
-    result = import_without("tensorflow", KERAS_BACKEND="numpy", KERAS_HOME=str(tmp_path))
+    backend = keras.backend.backend()
+    others = {"tensorflow", "jax", "torch"} - {backend}
+    result = import_without(*others, KERAS_BACKEND=backend, KERAS_HOME=str(tmp_path))
     assert (result.returncode, result.stderr) == (0, "")
 
 
@@ -79,6 +82,39 @@ def test_environment_beats_settings_file(fresh, monkeypatch, tmp_path):
         backend_check.require_backend()
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     with pytest.raises(ImportError, match=r"torch here \(set by KERAS_BACKEND\).*\[torch\]"):
+        backend_check.require_backend()
+
+
+@pytest.mark.parametrize("backend", ["numpy", "openvino", "junk", "7"])
+def test_other_backends_are_refused(fresh, monkeypatch, backend):
+    monkeypatch.setenv("KERAS_BACKEND", backend)
+    words = rf"'{backend}' here \(set by KERAS_BACKEND\), but .* one of tensorflow, jax, torch"
+    with pytest.raises(ImportError, match=words):
+        backend_check.require_backend()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[]",
+        "5",
+        '{"floatx": 5}',
+        '{"floatx": []}',
+        '{"epsilon": "x"}',
+        '{"image_data_format": "channels"}',
+    ],
+)
+def test_settings_that_keras_cannot_use_are_told(fresh, monkeypatch, tmp_path, content):
+    fresh.add("jax")
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    (tmp_path / "keras.json").write_text(content)
+    with pytest.raises(ImportError, match=r"keras.json does not hold settings .* or delete it"):
+        backend_check.require_backend()
+
+
+def test_a_backend_of_the_settings_that_is_no_name(fresh, tmp_path):
+    (tmp_path / "keras.json").write_text('{"backend": 7}')
+    with pytest.raises(ImportError, match=r"with 7 here \(set in .*keras.json\), but this program"):
         backend_check.require_backend()
 
 

@@ -137,6 +137,12 @@ def test_values_of_another_kind_are_told(name, value, words):
         type("Mine", (Config,), {name: value})()
 
 
+@pytest.mark.parametrize("scales", [(), (8, 16, 32, 64, 128, 256)])
+def test_a_level_has_one_scale(scales):
+    with pytest.raises(ConfigError, match=f"one number for each .* but has {len(scales)}"):
+        type("Mine", (Config,), {"RPN_ANCHOR_SCALES": scales})()
+
+
 def test_values_of_kinds_that_fit_are_taken():
     settings = {
         "IMAGE_MIN_SCALE": 1.5,

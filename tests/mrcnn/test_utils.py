@@ -64,6 +64,10 @@ def test_anchors_by_their_old_names():
         config.RPN_ANCHOR_SCALES, config.RPN_ANCHOR_RATIOS, shapes, config.BACKBONE_STRIDES, 1
     )
     np.testing.assert_allclose(anchors, pyramid_anchors(config, (128, 64)), atol=1e-4)
+    four = utils.generate_pyramid_anchors(
+        (32, 64, 128, 256), config.RPN_ANCHOR_RATIOS, shapes, config.BACKBONE_STRIDES, 1
+    )
+    np.testing.assert_array_equal(four, anchors[: len(four)])
     # Several scales in one cell: ratio by ratio, the scales of each.
     cell = utils.generate_anchors([8, 16], [1, 4], (1, 1), 4, 1)
     np.testing.assert_array_equal(cell[:, 2] - cell[:, 0], [8, 16, 4, 8])

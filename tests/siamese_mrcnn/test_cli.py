@@ -36,6 +36,19 @@ def test_help_imports_nothing_slow():
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_a_backend_that_is_not_known_is_a_sentence():
+    done = subprocess.run(
+        [sys.executable, "-m", "siamese_mrcnn.cli", "weights", "inspect", "a.h5"],
+        env={**os.environ, "KERAS_BACKEND": "numpy"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("siamese-mrcnn: Keras is to compute with 'numpy' here")
+    assert len(done.stderr.splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -151,6 +164,12 @@ def test_single_settings():
     for text in ("COMPARISON", "=cosine", "COMPARISON="):
         with pytest.raises(argparse.ArgumentTypeError, match="expected KEY=VALUE"):
             common.assignment(text)
+
+
+@pytest.mark.parametrize("number", [0, 1001, 10**9])
+def test_references_of_a_query_have_a_limit(number):
+    with pytest.raises(ConfigError, match=f"NUM_TARGETS must be from 1 to 1000, but is {number}"):
+        make_config("shapes", NUM_TARGETS=number)
 
 
 @pytest.mark.parametrize(

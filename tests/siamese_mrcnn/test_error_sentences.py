@@ -3,6 +3,8 @@
 import errno
 import json
 import os
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import pytest
 
@@ -55,6 +57,12 @@ def test_the_files_in_hand_are_named_once_and_the_innermost_first():
     assert sentence_of(error) == f"KeyError: 'x' ({files}; {REPORT})."
 
 
+@pytest.mark.parametrize("words", ["(-4:Insufficient memory) Failed", "OOM when allocating tensor"])
+def test_too_little_memory_in_the_words_of_libraries(words):
+    text = sentence_of(raised(RuntimeError(words), "a.jpg"))
+    assert text.startswith(f"There is not enough memory: {words} (in hand: a.jpg). Take smaller")
+
+
 def test_too_little_memory_names_the_file():
     error = raised(MemoryError("9 GB"), "a.jpg")
     assert sentence_of(error).startswith("There is not enough memory: 9 GB (in hand: a.jpg). Take")
@@ -63,6 +71,14 @@ def test_too_little_memory_names_the_file():
 def test_words_of_this_program_are_told_as_they_are_those_of_libraries_are_not(tmp_path):
     assert sentence_of(caught(existing_file, tmp_path / "a")).startswith("There is no weights file")
     assert sentence_of(caught(json.loads, "{")).endswith(f"({REPORT}).")
+
+
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_words_come_from_other_processes_too(tmp_path, is_ours):
+    function, argument = (existing_file, tmp_path / "a") if is_ours else (json.loads, "{")
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        error = caught(pool.submit(function, argument).result)
+    assert (REPORT in sentence_of(error)) != is_ours
 
 
 COMMANDS = {

@@ -13,7 +13,8 @@ import re
 
 import numpy as np
 
-from mrcnn.weights.hdf5 import WeightsError
+from mrcnn.harmless_text import for_terminal
+from mrcnn.weights.hdf5_files import WeightsError, told_if_broken
 
 TYPES = {"Float": "f4", "Double": "f8", "Half": "f2", "Long": "i8", "Int": "i4", "Short": "i2"}
 TYPES |= {"Char": "i1", "Byte": "u1", "Bool": "?"}  # PyTorch's names of numbers, numpy's codes
@@ -64,37 +65,28 @@ class Reader(pickle.Unpickler):
         return super().load()
 
     def _look_through(self):
-        """Follow what the instructions do to the stack, where a value is the size of its tuple."""
-        stack, marks, memo = [], [], {}
+        """Follow what the instructions do to the stack: of a tuple its size counts, a mark is 0."""
+        stack, memo = [], {}
         for count, (instruction, argument, _) in enumerate(pickletools.genops(self.file)):
             if count > MOST_INSTRUCTIONS:
                 raise ValueError("it has more parts than the weights of any network here")
             if isinstance(argument, int) and abs(argument) >= LARGEST_NUMBER:
                 raise ValueError("it has a number of more than 64 bits")
             name, taken = instruction.name, instruction.stack_before
-            if name == "MARK":
-                marks.append(len(stack))
-                continue
             if name.endswith("PUT") and argument > count:
                 raise ValueError("it claims a place in its memo that is too far")
             if name.endswith("PUT") or name == "MEMOIZE":
                 memo[len(memo) if argument is None else argument] = stack[-1]
-                continue
-            if name == "POP" and marks and marks[-1] == len(stack):
-                marks.pop()
-                continue
-            marked = pickletools.markobject in taken
-            below = taken.index(pickletools.markobject) if marked else len(taken)
-            start = (marks.pop() if marked else len(stack)) - below
-            parts = stack[start:]
-            del stack[start:]
-            if name.startswith("TUPLE"):
-                size = 1 + sum(parts)
-            else:
-                size = memo[argument] if name.endswith("GET") else max(parts, default=1)
+            parts = [memo[argument]] if name.endswith("GET") else []
+            if pickletools.markobject in taken:
+                taken = taken[: taken.index(pickletools.markobject)]
+                while size := stack.pop():
+                    parts.append(size)
+            parts += [stack.pop() for _ in taken]
+            size = 1 + sum(parts) if name.startswith("TUPLE") else max(parts, default=1)
             if size > LARGEST_TUPLE:
                 raise ValueError("it has tuples of more values than any shape has")
-            stack += [size] * len(instruction.stack_after)
+            stack += [0 if name == "MARK" else size] * len(instruction.stack_after)
 
     def find_class(self, module, name):
         if not NAMES.fullmatch(f"{module}.{name}"):
@@ -110,31 +102,17 @@ class Reader(pickle.Unpickler):
 
     def refuse(self, request):
         raise UnsafePickleError(
-            f"{self.path} asks for {printable(request)}, which no weights file needs. Nothing was "
-            "executed. Do not open it with other programs, and fetch it from a source you trust."
+            f"{self.path} asks for {for_terminal(request[:200])}, which no weights file needs. "
+            "Nothing was executed. Open it with no other program; fetch it from a source you trust."
         )
-
-
-def printable(text):
-    """Words of a stranger, not too many, without what would move a terminal's cursor."""
-    return "".join(each if each.isprintable() else "?" for each in str(text)[:200])
 
 
 @contextlib.contextmanager
 def opened(path, kind):
     """A weights file in memory; a WeightsError says that it is broken, whatever notices it."""
-    with open(path, "rb") as file:
-        try:
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-                yield content
-        except (WeightsError, MemoryError):
-            raise
-        except Exception as error:  # what readers raise for damaged files has no common class
-            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise WeightsError(
-                f"{path} is not a complete {kind} ({printable(reason)}). It may be truncated or of "
-                "another kind: fetch or copy it again."
-            ) from error
+    with open(path, "rb") as file, told_if_broken(path, kind):
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            yield content
 
 
 def read_arrays(path):

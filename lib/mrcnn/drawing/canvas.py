@@ -1,6 +1,6 @@
 """What pictures consist of: figures and axes, boxes, outlines, captions, colours.
 
-Drawn with matplotlib's Figure alone; pyplot is used only where something has imported it.
+Drawn with matplotlib's Figure alone; pyplot is told of what is drawn at a user's request.
 """
 
 import colorsys
@@ -59,18 +59,17 @@ def pyplot_if_imported():
 
 
 def user_picture(**keywords):
-    """A new `Picture`, which pyplot knows of, as its current figure, where it is imported.
+    """A new `Picture`, which pyplot knows of, as its current figure.
 
-    So `plt.savefig` and the end of a notebook's cell find what was drawn last. pyplot keeps
-    figures until they are closed. Where nothing shows them, a program that never closes one keeps
-    the latest `KEPT_PICTURES`.
+    So `plt.savefig`, wherever a program imports pyplot, and the end of a notebook's cell find what
+    was drawn last. pyplot keeps figures until they are closed. Where nothing shows them, a program
+    that never closes one keeps the latest `KEPT_PICTURES`.
 
     Args:
         keywords: as of `matplotlib.figure.Figure`.
     """
-    pyplot = pyplot_if_imported()
-    if pyplot is None:
-        return Picture(**keywords)
+    from matplotlib import pyplot  # slow, and to be had without: drawing needs none
+
     if pyplot.get_backend().lower() in backend_registry.list_builtin(BackendFilter.NON_INTERACTIVE):
         kept = _held_by(pyplot)
         for figure in kept[: max(len(kept) + 1 - KEPT_PICTURES, 0)]:

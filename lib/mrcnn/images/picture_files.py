@@ -14,6 +14,7 @@ PICTURE_ENDINGS = frozenset(
 # More pixels than the largest cameras of today make, and some 2 GB while they are decoded.
 MOST_PIXELS = 120_000_000
 LIMIT_VARIABLE = "MRCNN_MOST_PIXELS"  # of the environment, which replaces it
+DRAWN = ("EPS", "WMF")  # formats that Pillow hands to other programs
 HEIC_KINDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 
 
@@ -38,8 +39,13 @@ def open_picture(path):
     Image.MAX_IMAGE_PIXELS = max(limit, Image.MAX_IMAGE_PIXELS or 0)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            warnings.filterwarnings("ignore", module="PIL")  # what matters becomes an error
             with Image.open(path) as picture:
+                if picture.format in DRAWN:
+                    raise ImageError(
+                        f"The file {path} is a drawing ({picture.format}), which has no pixels: "
+                        "save it as PNG."
+                    )
                 size = picture.size
                 if size[0] * size[1] > limit:
                     raise Image.DecompressionBombError

@@ -13,7 +13,13 @@ from mrcnn.modeling.roi_heads import BoxHead, MaskHead
 from mrcnn.modeling.roi_targets import RoiTargets
 from mrcnn.modeling.rpn import RegionProposalNetwork
 from mrcnn.ops import boxes
-from mrcnn.ops.anchors import anchors_per_cell, feature_shape, level_sizes, pyramid_anchors
+from mrcnn.ops.anchors import (
+    anchor_levels,
+    anchors_per_cell,
+    feature_shape,
+    level_sizes,
+    pyramid_anchors,
+)
 from mrcnn.ops.roi_align import PyramidAverages, PyramidRoIAlign
 
 
@@ -104,7 +110,7 @@ class MaskRCNNNetwork:
             the dict of `RegionProposalNetwork` with "rois": normalised [batch, limit, 4].
         """
         config, conventions = self.config, self.conventions
-        outputs = self.rpn(pyramid)
+        outputs = self.rpn(pyramid[: len(anchor_levels(config))])
         anchors = pyramid_anchors(config, image_shape)
         select = Proposals(
             boxes.normalize(anchors, image_shape, self.edges),

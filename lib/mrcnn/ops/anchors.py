@@ -10,10 +10,13 @@ C4_STRIDE = 16  # pixels per cell of stage 4
 
 
 def anchor_levels(config):
-    """What anchors a map has: ((stride, (scale, ...)), ...), pixels; P2..P6, or stage 4 alone."""
+    """What anchors a map has: ((stride, (scale, ...)), ...), pixels; P2..P6, or stage 4 alone.
+
+    Of a pyramid as many levels as there are scales, the lowest first.
+    """
     if config.FEATURES == "c4":
         return ((C4_STRIDE, tuple(config.RPN_ANCHOR_SCALES)),)
-    pairs = zip(config.BACKBONE_STRIDES, config.RPN_ANCHOR_SCALES, strict=True)
+    pairs = zip(config.BACKBONE_STRIDES, config.RPN_ANCHOR_SCALES, strict=False)
     return tuple((stride, (scale,)) for stride, scale in pairs)
 
 
@@ -32,7 +35,7 @@ def level_sizes(config, image_shape):
 
 
 def pyramid_anchors(config, image_shape):
-    """All anchors of the five pyramid levels: float32 [A, (y1, x1, y2, x2)], pixels.
+    """All anchors of the pyramid's levels: float32 [A, (y1, x1, y2, x2)], pixels.
 
     Order: P2..P6, or stage 4 alone; on each map row by row, in each cell the ratios, for each
     ratio the scales. The array is kept and shared between calls, hence read-only.

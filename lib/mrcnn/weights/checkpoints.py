@@ -176,6 +176,8 @@ def _reading_state(checkpoint):
     path = optimizer_path(checkpoint)
     try:
         with open_hdf5(path) as file:
+            if "iterations" not in file.attrs:
+                raise ValueError("it lacks the number of steps")
             yield file
     except WeightsError as error:
         raise WeightsError(

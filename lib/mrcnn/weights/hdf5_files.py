@@ -8,6 +8,7 @@ from pathlib import Path
 import h5py
 
 from mrcnn.files import atomic_path
+from mrcnn.harmless_text import for_terminal
 
 # Numbers that were learned hardly compress: a file that declares more than so many times its bytes,
 # and more than this, is damaged or a trap.
@@ -29,16 +30,27 @@ def open_hdf5(path):
             other files; also for what goes wrong while the block reads it.
     """
     path = existing_file(path)
+    with told_if_broken(path, "HDF5 file"), h5py.File(path, "r") as file:
+        _refuse_traps(file, path)
+        yield file
+
+
+@contextlib.contextmanager
+def told_if_broken(path, kind):
+    """Whatever a block raises that reads a weights file says that the file is broken.
+
+    Raises:
+        WeightsError: the block raised one, or anything else but for lack of memory.
+    """
     try:
-        with h5py.File(path, "r") as file:
-            _refuse_traps(file, path)
-            yield file
-    except WeightsError:
+        yield
+    except (WeightsError, MemoryError):
         raise
-    except Exception as error:  # what libraries say of damaged files has no common class
+    except Exception as error:  # what readers raise for damaged files has no common class
+        reason = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
         raise WeightsError(
-            f"{path} is not a complete HDF5 file ({_first_line(error)}). It may be truncated: "
-            "fetch or copy it again."
+            f"{path} is not a complete {kind} ({for_terminal(reason.splitlines()[0][:200])}). It "
+            "may be truncated or of another kind: fetch or copy it again."
         ) from error
 
 
@@ -99,10 +111,6 @@ def put(content, path):
     data = content.getbuffer()
     with atomic_path(path, size=len(data)) as temporary:
         temporary.write_bytes(data)
-
-
-def _first_line(error):
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def existing_file(path):

@@ -5,7 +5,7 @@ import struct
 import zlib
 
 import pytest
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
 from mrcnn.images import picture_files
 from mrcnn.images.image import read_image
@@ -87,6 +87,29 @@ def test_the_cause_is_told_as_it_is(tmp_path, error):
     with pytest.raises(ImageError, match=CAUSES[error]) as caught, open_picture(tmp_path / "a.png"):
         raise error
     assert ("damaged" in str(caught.value)) == ("damaged" in CAUSES[error])
+
+
+def test_drawings_are_not_given_to_other_programs(tmp_path, monkeypatch):
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", None)  # fails if it is called
+    path = tmp_path / "a.jpg"
+    path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n")
+    with pytest.raises(ImageError, match=r"a\.jpg is a drawing \(EPS\), which has no pixels: save"):
+        read_image(path)
+
+
+@pytest.mark.filterwarnings("error")
+def test_damaged_notes_in_a_file_are_no_warning(tmp_path):
+    notes = Image.Exif()
+    notes[270] = "a description that is cut off below"
+    Image.new("L", (4, 3)).save(tmp_path / "a.png", exif=notes)
+    data = (tmp_path / "a.png").read_bytes()
+    place = data.index(b"eXIf")
+    length = int.from_bytes(data[place - 4 : place])
+    cut = data[place : place + 4 + 14]
+    shorter = (14).to_bytes(4) + cut + zlib.crc32(cut).to_bytes(4)
+    (tmp_path / "a.png").write_bytes(data[: place - 4] + shorter + data[place + 8 + length :])
+    with open_picture(tmp_path / "a.png") as picture:
+        assert 274 not in picture.getexif()
 
 
 def test_endings_of_pictures_in_folders():

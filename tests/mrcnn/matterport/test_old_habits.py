@@ -75,6 +75,21 @@ def test_a_tutorial_molds_floats_and_adds_an_axis(tmp_path):
     np.testing.assert_array_equal(yhat["rois"], expected["rois"])
 
 
+# --- configurations ---------------------------------------------------------------------------
+
+
+def test_four_scales_of_anchors_train_and_detect(tmp_path):
+    """As contests' starter programs have them; the highest level proposes nothing."""
+    four = TinyConfig.RPN_ANCHOR_SCALES[:4]
+    model = tiny_model("training", tmp_path, RPN_ANCHOR_SCALES=four, STEPS_PER_EPOCH=1)
+    history = model.train(BoxesDataset(), None, 0.001, 1, "heads")
+    assert np.isfinite(history.history["loss"]).all()
+    model = tiny_model("inference", tmp_path, RPN_ANCHOR_SCALES=four)
+    model.load_weights(model.find_last(), by_name=True)
+    (found,) = model.detect([BoxesDataset().load_image(0)])
+    assert len(found["rois"])
+
+
 # --- data sets --------------------------------------------------------------------------------
 
 

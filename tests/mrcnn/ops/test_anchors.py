@@ -65,6 +65,17 @@ def test_pyramid_goes_from_fine_to_coarse():
     np.testing.assert_allclose(anchors, expected, atol=1e-4)
 
 
+def test_fewer_scales_than_levels_leave_out_the_highest():
+    class Four(Config):
+        RPN_ANCHOR_SCALES = (32, 64, 128, 256)
+
+    five = pyramid_anchors(Config(), (128, 192))
+    four = pyramid_anchors(Four(), (128, 192))
+    assert len(five) - len(four) == 3 * (128 // 64) * (192 // 64)
+    np.testing.assert_array_equal(four, five[: len(four)])
+    assert sum(level_sizes(Four(), (128, 192))) == len(four)
+
+
 def test_number_of_anchors_of_the_large_image():
     assert pyramid_anchors(Config(), (1024, 1024, 3)).shape == (261888, 4)
 

@@ -268,13 +268,21 @@ def remove_the_step(path):
         del file.attrs["iterations"]
 
 
+def write_something_else(path):
+    with h5py.File(path, "w") as file:
+        file["a"] = [1]
+
+
 def change_a_shape(path):
     with h5py.File(path, "a") as file:
         del file["fc2/kernel"]
         file["fc2/kernel"] = np.ones((4, 5))
 
 
-@pytest.mark.parametrize("damage", [truncate, remove_a_tensor, remove_the_step, change_a_shape])
+DAMAGES = (truncate, remove_a_tensor, remove_the_step, write_something_else, change_a_shape)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_state_is_told_and_changes_nothing(checkpoint, damage):
     damage(optimizer_path(checkpoint))
     model = make_model()

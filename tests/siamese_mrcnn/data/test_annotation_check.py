@@ -87,6 +87,7 @@ def with_category_ids(change):
         (float, [1, 2], None),
         (str, [1, 2], "are texts, read as the numbers"),
         (lambda n: f" 00{n}", [1, 2], "are texts, read as the numbers"),
+        (lambda n: f"{n}.0", [1, 2], "are texts, read as the numbers"),
         (lambda n: f"img_{9 - n}", [1, 2], r"no whole numbers .*'img_8'.* numbered from 1"),
         (lambda n: -n, [1, 2], "such as -1"),
         (lambda n: n + 10**30, [1, 2], "numbered from 1"),
@@ -291,6 +292,7 @@ def test_keypoints_alone_are_named():
         (content() | {"annotations": [{"image_id": 1, "segments_info": []}]}, "panoptic"),
         ({"version": "5.0", "shapes": [], "imagePath": "0.png"}, "labelme"),
         ({"_via_img_metadata": {}}, "VIA"),
+        ({"project": {}, "file": {}, "metadata": {}, "view": {}}, "VIA 3, which is not read"),
         ({key: value for key, value in content().items() if key != "categories"}, "categories"),
     ],
 )

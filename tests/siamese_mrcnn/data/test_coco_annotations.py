@@ -1,5 +1,6 @@
 """Annotation files that are damaged, incomplete or no COCO files: told, filled in or refused."""
 
+import gc
 import json
 import logging
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from coco_folder import HEIGHT, WIDTH, annotation, find, square, write
+from siamese_mrcnn.data import coco_annotations
 from siamese_mrcnn.data.coco import CocoDataset
 from siamese_mrcnn.data.coco_annotations import AnnotationError, read_annotations
 
@@ -106,3 +108,22 @@ def test_encodings_of_other_systems(tmp_path, encoding):
     content["categories"][0]["name"] = "Hündin"
     path.write_bytes(json.dumps(content, ensure_ascii=False).encode(encoding))
     assert read_annotations(path).cats[7]["name"] == "Hündin"
+
+
+@pytest.mark.parametrize("was_on", [True, False])
+def test_the_collector_is_paused_while_reading_and_left_as_it_was(tmp_path, monkeypatch, was_on):
+    folder = write(tmp_path / "coco", [annotation(1, 5, 3, [square(2, 3, 4)[0]])])
+    file = folder / "annotations" / "instances_val2017.json"
+    seen = []
+    monkeypatch.setattr(
+        coco_annotations, "check_content", lambda *_: seen.append(gc.isenabled()) or []
+    )
+    (gc.enable if was_on else gc.disable)()
+    try:
+        read_annotations(file)
+        file.write_text("{")
+        with pytest.raises(AnnotationError, match="is not valid JSON"):
+            read_annotations(file)
+        assert seen == [False] and gc.isenabled() == was_on
+    finally:
+        gc.enable()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from siamese_mrcnn.data.image_places import place_of
+from siamese_mrcnn.data.image_places import places_of
 
 
 @pytest.fixture
@@ -38,6 +38,7 @@ def photos(tmp_path):
         ("file:///home/somebody/a/1.png", "a/1.png"),
         ("file:///D:/photos/%C3%BC%203.png", "ü 3.png"),
         ("https://example.org/a/1.png?token=5", "a/1.png"),
+        ("https://[::1/a/1.png", "a/1.png"),
         ("a/../../secret.png", "secret.png"),
         ("../secret.png", "secret.png"),
         ("{0}/secret.png", "secret.png"),
@@ -48,9 +49,13 @@ def photos(tmp_path):
     ],
 )
 def test_places(photos, name, place):
-    assert place_of(name.format(photos.parent), photos) == photos / place
+    name = name.format(photos.parent)
+    assert places_of([name, "1.png"], photos) == {
+        "1.png": str(photos / "1.png"),
+        name: str(photos / place),
+    }
 
 
 def test_a_relative_folder(photos, monkeypatch):
     monkeypatch.chdir(photos.parent)
-    assert place_of("x/1.png", "photos") == photos / "1.png"
+    assert places_of(["x/1.png"], "photos") == {"x/1.png": str(photos / "1.png")}

@@ -50,7 +50,7 @@ def test_many_texts_are_checked_as_each_alone():
                 text[:place] + chr(rng.integers(40, 120)) * rng.integers(0, 3) + text[place + 1 :]
             )
         texts.append(text)
-    texts += ["", "o" * 9 + "0", "é", "0", "P" * 3]
+    texts += ["", "o" * 9 + "0", "é", "\ud800", "0", "P" * 3]
     pixels = [HEIGHT * WIDTH] * len(texts)
     found = damaged_texts(texts, pixels)
     for index, text in enumerate(texts):

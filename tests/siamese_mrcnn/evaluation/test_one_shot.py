@@ -307,6 +307,8 @@ def test_wrong_arguments_are_named(detector, classes, tmp_path):
         ({"profile": "best"}, "must be one of .'clean', 'official'., but is 'best'"),
         ({"runs": 0}, "runs must be a whole number of at least 1, but is 0"),
         ({"shots": 1.5}, "shots must be a whole number of at least 1, but is 1.5"),
+        ({"runs": 10**9}, "runs may be 1000 at most, .* in memory at once, but is 1000000000"),
+        ({"shots": 1001}, "shots may be 1000 at most"),
         ({"seed": -1}, "seed must be a whole number of at least 0"),
         ({"limit": 0}, "limit must be at least 1 image"),
         ({"classes": [99]}, "1 to 12, but are .99."),

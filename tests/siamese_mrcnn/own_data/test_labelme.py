@@ -78,12 +78,17 @@ def test_shapes_that_have_an_area():
     assert circle[distance < 8.5].all() and not circle[distance > 9.5].any()
 
 
+def drawn(shape, *places):
+    """A mask as labelme keeps it, set at some slices."""
+    picture, file = Image.new("1", shape[::-1]), io.BytesIO()
+    for rows, columns in places:
+        picture.paste(1, (columns.start, rows.start, columns.stop, rows.stop))
+    picture.save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()
+
+
 def test_a_drawn_mask():
-    part = np.zeros((4, 6), bool)
-    part[1:3, 2:5] = True
-    file = io.BytesIO()
-    Image.fromarray(part).save(file, "PNG")
-    text = base64.b64encode(file.getvalue()).decode()
+    text = drawn((4, 6), np.s_[1:3, 2:5])
     (mask,) = masks_of(shape([[5, 7], [10, 10]], "mask", mask=text))
     expected = np.zeros((HEIGHT, WIDTH), bool)
     expected[8:10, 7:10] = True
@@ -105,20 +110,36 @@ def test_shapes_of_a_group_are_one_instance():
         (shape([[1, 1]], "point"), "Shape 0 of 0.json has the type 'point', .* polygon, rectangle"),
         (shape([[1, 1], [2, 2]], "line"), "has the type 'line'"),
         (shape([[1, 1], [2, 2]]), "is no polygon: it has 2 points"),
-        (shape([[1, 1], [2, None], [3]]), "is no polygon"),
-        (shape(5), "is no polygon"),
-        (shape(TRIANGLE, "circle"), "is no circle"),
-        (shape([[1, 1], [2, 2]], "mask", mask="%%%"), "is no mask"),
+        (shape([[1, 1], [2, None], [3]]), "is no polygon: its points must be pairs of numbers"),
+        (shape(5), "is no polygon: its points must be pairs of numbers"),
+        (shape({}), "is no polygon: its points must be pairs of numbers"),
+        (shape([["a", "b"]] * 3), "is no polygon: its points must be pairs of numbers"),
+        (shape([[1, float("nan")]] * 3), "is no polygon: its points must be pairs of numbers"),
+        (shape(TRIANGLE, "circle"), "is no circle: it has 3 points, not its middle and one"),
+        (shape([[1, 1]], "circle"), "is no circle: it has 1 points, not its middle and one"),
+        (shape([[1, 1], [2, 2]], "mask", mask="%%%"), "is no mask: its mask is no picture that"),
+        (shape([[1, 1], [2, 2]], "mask", mask=None), "is no mask: its mask is no picture that"),
+        (shape([[-1, 1], [2, 2]], "mask", mask=""), "is no mask: it begins outside of its picture"),
+        (shape([[1, 1]], "mask", mask=drawn((99, 99))), "is no mask: its mask has more than the"),
+        (shape([[1, 1]], "mask", mask=drawn((20000, 20000))), "is no mask: its mask has more than"),
         (shape([[1, 1], [2, 2]], "mask"), "has the type 'mask'"),
         (shape(TRIANGLE, label=None), "has the label None"),
         (shape(TRIANGLE, label=" "), "has the label ' '"),
-        (shape(TRIANGLE, ["polygon"]), "is no"),
+        (shape(TRIANGLE, ["polygon"]), r"has the type \['polygon'\]"),
+        (shape(TRIANGLE, {"a": 1}), "has the type {'a': 1}"),
         ("a shape", "has the label None"),
     ],
 )
 def test_shapes_that_cannot_be_used(wrong, words):
     with pytest.raises(AnnotationError, match=words):
         masks_of(wrong)
+
+
+@pytest.mark.parametrize("side", [None, 0, -1, "40", 1 << 30])
+def test_drawn_masks_in_pictures_of_no_size(side):
+    drawing = content(shape([[1, 1]], "mask", mask=drawn((2, 2)))) | {"imageHeight": side}
+    with pytest.raises(AnnotationError, match="is no mask: its picture is said to have 48 x"):
+        labelme_content({"0.json": drawing})
 
 
 def test_other_files_in_the_folder(tmp_path):

@@ -181,6 +181,16 @@ def test_missing_images_are_named(tmp_path):
             read_own_data(path, elsewhere)
 
 
+def test_names_that_no_file_can_have_are_missing(tmp_path):
+    def rename(content):
+        for image, name in zip(content["images"], ("x" * 5000 + ".png", "\ud800.png"), strict=True):
+            image["file_name"] = name
+
+    path = changed(write_coco(tmp_path, plan(2)), rename)
+    with pytest.raises(FileNotFoundError, match=r"2 images of .* are not in "):
+        read_own_data(path, path.parent / "photos")
+
+
 def test_images_of_another_size_than_the_file_says(tmp_path):
     path = changed(
         write_coco(tmp_path, plan(2)),
