@@ -190,7 +190,7 @@ class GlyphConfig(Config):
 class PhotoConfig(GlyphConfig):
     """For photographs, on features that were trained on ImageNet and stay as they are.
 
-    Heads alone are trained, on images of 320 pixels, so that two CPUs suffice.
+    Heads alone are trained, so that the backbone still knows ImageNet's kinds of things.
     """
 
     NAME = "photos"
@@ -201,11 +201,11 @@ class PhotoConfig(GlyphConfig):
     VERIFIED_BY = "features"
     VERIFIED_BACKGROUND = True
 
-    IMAGE_MIN_DIM = 320
-    IMAGE_MAX_DIM = 320
-    TARGET_MIN_DIM = 96
-    TARGET_MAX_DIM = 96
-    RPN_ANCHOR_SCALES = (20, 40, 80, 140, 240)
+    IMAGE_MIN_DIM = 512
+    IMAGE_MAX_DIM = 512
+    TARGET_MIN_DIM = 160
+    TARGET_MAX_DIM = 160
+    RPN_ANCHOR_SCALES = (32, 64, 128, 224, 384)
     TRAIN_ROIS_PER_IMAGE = 48
     MAX_GT_INSTANCES = 20
     DETECTION_MAX_INSTANCES = 40

@@ -31,7 +31,7 @@ from siamese_mrcnn.evaluation.detect_queries import scattered, search_images
 from siamese_mrcnn.evaluation.progress_log import EvaluationLog
 from siamese_mrcnn.evaluation.queries import QueryLoader, read_record
 from siamese_mrcnn.evaluation.reports import summarize_runs, write_report
-from siamese_mrcnn.evaluation.sameness import THING, require_things, things_asked_for
+from siamese_mrcnn.evaluation.sameness import require_things, things_asked_for
 from siamese_mrcnn.fingerprints import fingerprint, model_fingerprint
 
 # What differs between the profiles: two settings of the model (in capitals), where references come
@@ -196,7 +196,7 @@ def _measure(loader, image_ids, log, folder):
         results = _write_results(log, run, folder / f"results_run{run}.json", absent=False)
         if isinstance(loader, AbsentQueryLoader):
             _write_results(log, run, folder / f"absent_run{run}.json", absent=True)
-        wanted = truth if loader.same != THING else things_asked_for(truth, log, run)
+        wanted = things_asked_for(truth, log, run, loader.same) if loader.same else truth
         metrics.append(coco_metrics(wanted, results, source_images, list(class_names)))
     return summarize_runs(metrics, class_names)
 

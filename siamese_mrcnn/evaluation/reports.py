@@ -136,11 +136,9 @@ def _description(report):
     )
     failures = report["failures"]
     if failures:
+        counted = "left out" if report.get("same") else "counted as nothing found"
         lines = [f"- {count} x {for_markdown(reason)}" for reason, count in failures.items()]
-        text += (
-            "\n\nNot evaluated (all runs together), and counted as nothing found:\n\n"
-            + "\n".join(lines)
-        )
+        text += f"\n\nNot evaluated (all runs together), and {counted}:\n\n" + "\n".join(lines)
     return text
 
 

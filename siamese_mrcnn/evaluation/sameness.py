@@ -46,26 +46,32 @@ def allowed_references(dataset, query, same):
     )
 
 
-def things_asked_for(truth, log, run):
-    """The truth of one run, in which things that no reference shows count as crowds.
+def things_asked_for(truth, log, run, same):
+    """The truth of one run, in which what was not asked for counts as a crowd.
+
+    Those are all things of a category that no reference could be drawn for, since no other image
+    shows the thing, or another one; and with "thing" all that no reference shows.
 
     Args:
         truth: pycocotools COCO object whose annotations name their "thing".
         log: `siamese_mrcnn.evaluation.progress_log.EvaluationLog`.
         run: number.
+        same: "thing" or "category".
     """
     asked = {
         (image["image_id"], query["category_id"]): {
-            truth.anns[each["annotation_id"]]["thing"] for each in query["references"]
+            truth.anns[each["annotation_id"]]["thing"] for each in query.get("references", ())
         }
         for image in log
         for query in image["queries"]
-        if query["run"] == run and "references" in query
+        if query["run"] == run
     }
     marked = []
     for each in truth.dataset["annotations"]:
-        things = asked.get((each["image_id"], each["category_id"]), {each.get("thing")})
-        marked.append(each if each.get("thing") in things else each | {"iscrowd": 1})
+        thing = each.get("thing")
+        things = asked.get((each["image_id"], each["category_id"]), {thing})
+        wanted = thing in things if same == THING else bool(things)
+        marked.append(each if wanted else each | {"iscrowd": 1})
     wanted = copy.copy(truth)
     wanted.dataset = truth.dataset | {"annotations": marked}
     return wanted

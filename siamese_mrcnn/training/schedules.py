@@ -25,11 +25,15 @@ SCHEDULES = {
     "all-classes": (Phase(1, "heads", 0.02), Phase(240, "all", 0.02), Phase(320, "all", 0.002)),
     # drawn glyphs, after `siamese_mrcnn.training.category_pretraining`, with Adam
     "glyphs": (
-        Phase(1, "heads", 0.001),
-        Phase(10, "all", 0.0005),
-        Phase(13, "all", 0.0001),
-        Phase(14, "all", 0.00003),
+        Phase(1, "all", 0.0003),
+        Phase(8, "all", 0.0006),
+        Phase(10, "all", 0.00006),
+        Phase(12, "3+", 0.00003),
     ),
     # photographs, on the backbone as it is, with Adam
-    "photos": (Phase(17, "heads", 0.0007), Phase(20, "heads", 0.00007)),
+    "photos": (
+        Phase(1, "heads", 0.00035),
+        Phase(33, "heads", 0.0007),
+        Phase(42, "heads", 0.00007),
+    ),
 }

@@ -33,12 +33,13 @@ def test_stages():
     assert phases("--config", "large", "--split", "all")[-1] == (320, "all", 0.002)
     assert phases("--schedule", "all-classes")[1] == (240, "all", 0.02)
     assert phases("--config", "glyphs") == [
-        (1, "heads", 1e-3),
-        (10, "all", 5e-4),
-        (13, "all", 1e-4),
-        (14, "all", 3e-5),
+        (1, "all", 3e-4),
+        (8, "all", 6e-4),
+        (10, "all", 6e-5),
+        (12, "3+", 3e-5),
     ]
-    assert phases("--config", "photos") == [(17, "heads", 7e-4), (20, "heads", 7e-5)]
+    heads = [(1, "heads", 3.5e-4), (33, "heads", 7e-4), (42, "heads", 7e-5)]
+    assert phases("--config", "photos") == heads
     assert phases("--epochs", "3") == [(3, "all", 0.02)]
     assert phases("--epochs", "3", "--weights", "none") == [(3, "all", 0.002)]
     single = ("--epochs", "3", "--layers", "4+", "--learning-rate", "0.1")

@@ -91,13 +91,15 @@ def test_references_show_the_same_thing_or_another_one(folder):
 def test_other_things_of_the_category_are_neither_right_nor_wrong(folder):
     truth = CocoDataset.from_json(folder / "mugs.json", folder).coco
     red, blue = (each["id"] for each in truth.imgToAnns[2])
-    log = [{"image_id": 2, "queries": [query(0, red), query(1, blue), {"run": 2}]}]
-    crowds = lambda run: {  # noqa: E731
+    failed = {"run": 2, "category_id": 1, "failure": "no reference could be drawn"}
+    log = [{"image_id": 2, "queries": [query(0, red), query(1, blue), failed]}]
+    crowds = lambda run, same="thing": {  # noqa: E731
         each["id"]
-        for each in things_asked_for(truth, log, run).dataset["annotations"]
+        for each in things_asked_for(truth, log, run, same).dataset["annotations"]
         if each["iscrowd"]
     }
-    assert (crowds(0), crowds(1), crowds(2)) == ({blue}, {red}, set())
+    assert (crowds(0), crowds(1), crowds(2), crowds(3)) == ({blue}, {red}, {red, blue}, set())
+    assert (crowds(0, "category"), crowds(2, "category")) == (set(), {red, blue})
     assert not any(each["iscrowd"] for each in truth.dataset["annotations"])
 
 
