@@ -21,10 +21,11 @@ from scipy import ndimage
 
 from mrcnn.drawing.tables import Table
 from mrcnn.images.image import to_rgb
+from mrcnn.images.run_lengths import encode_mask
 from mrcnn.progress import track
 from siamese_mrcnn.data.coco_annotations import decode_mask, is_crowd
 from siamese_mrcnn.data.references import load_reference
-from siamese_mrcnn.evaluation.coco_metrics import coco_metrics, encode_mask
+from siamese_mrcnn.evaluation.coco_metrics import coco_metrics
 from siamese_mrcnn.evaluation.presence import auroc
 from siamese_mrcnn.model import SiameseMaskRCNN
 from siamese_mrcnn.own_data.load import load_dataset

@@ -10,7 +10,8 @@ for either, and reports them apart:
 
 import copy
 
-THING, CATEGORY = KINDS = ("thing", "category")
+THING = "thing"
+KINDS = (THING, "category")
 
 
 class SamenessError(ValueError):

@@ -11,7 +11,7 @@ from keras import layers, ops
 
 from mrcnn.data.broken_images import BrokenImages, describe_failure
 from mrcnn.data.preprocessing import plan_input
-from mrcnn.data.training_batches import EpochBatches
+from mrcnn.data.training_batches import EpochBatches, shuffled_pass
 from mrcnn.images.image import prepare_image, to_rgb
 from mrcnn.images.masks import prepare_masks
 from mrcnn.modeling.conv_norm import batch_statistics, normalized_convolutions
@@ -131,13 +131,10 @@ class EncodedCrops(EpochBatches):
 
     def _make(self, epoch, index):
         passes, place = divmod((epoch * self._steps + index) * BATCH, len(self.features))
-        order = np.concatenate(
-            [
-                np.random.default_rng([self.seed, number]).permutation(len(self.features))
-                for number in (passes, passes + 1)
-            ]
-        )
-        rows = order[place : place + BATCH]
+        orders = [
+            shuffled_pass(self.seed, number, len(self.features)) for number in (passes, passes + 1)
+        ]
+        rows = np.concatenate(orders)[place : place + BATCH]
         return self.features[rows], self._labels[rows]
 
 
@@ -230,7 +227,7 @@ def features_model(network):
     return keras.Model(crops, features, name="features")
 
 
-def embedding_model(network, categories, encoded=False):
+def embedding_model(network, categories, features=None):
     """`keras.Model`: prepared crops to their cosines with the proxies of categories.
 
     Only what belongs to the verifier learns; the backbone's stages below it stay as they are.
@@ -238,10 +235,10 @@ def embedding_model(network, categories, encoded=False):
     Args:
         network: `SiameseNetwork` with a verifier.
         categories: their number.
-        encoded: the model takes what `features_model` makes of crops.
+        features: shape of what `features_model` makes of a crop, which the model then takes.
     """
-    if encoded:
-        inputs = keras.Input(features_model(network).output.shape[1:], name="features")
+    if features is not None:
+        inputs = keras.Input(features, name="features")
         vectors = network.verifier.unit_vector(inputs)
     else:
         inputs = keras.Input(network.config.TARGET_SHAPE[1:], name="crops")
@@ -281,11 +278,12 @@ def train_verifier(
     crops = InstanceCrops(
         dataset, model.config, encoded or steps, turned, model.config.SEED, workers
     )
-    batches = crops
+    batches, features = crops, None
     if encoded:
         batches = EncodedCrops(crops, model.network, encoded, steps, progress=bool(verbose))
+        features = batches.features.shape[1:]
     categories = len(crops.categories) * crops.turns
-    embedding = embedding_model(model.network, categories, encoded=bool(encoded))
+    embedding = embedding_model(model.network, categories, features)
     begin_as_backbone(embedding, model.keras_model)
     own = [each for each in normalized_convolutions(embedding) if "verify" in each.name]
     try:

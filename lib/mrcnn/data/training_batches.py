@@ -193,12 +193,13 @@ class Batches(EpochBatches):
         position = epoch * self._steps * self._config.BATCH_SIZE + n
         number, place = divmod(position, len(image_ids))
         if self._shuffle:
-            place = _shuffled_pass(self._seed, number, len(image_ids))[place]
+            place = shuffled_pass(self._seed, number, len(image_ids))[place]
         return int(image_ids[place])
 
 
 @functools.lru_cache(maxsize=4)
-def _shuffled_pass(seed, number, length):
+def shuffled_pass(seed, number, length):
+    """The order of `length` things in pass `number` over all of them: int [length]."""
     return np.random.default_rng([seed, number]).permutation(length)
 
 
